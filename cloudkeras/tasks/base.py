@@ -1,0 +1,134 @@
+"""The contract between a retrieval problem and everything that is written once for all of them."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..datasets.schema import Variable
+
+Fields = dict[str, np.ndarray]
+"""Decoded variables of a batch by name: float32 in physical units with NaN for missing, or integer classes with -1."""
+
+
+@dataclass(frozen=True)
+class Task(abc.ABC):
+    """What goes in, what comes out, and how it is judged.
+
+    Subclasses are frozen dataclasses: their fields are the options of the task, plain JSON values, so that
+    `dataclasses.asdict` writes a task into a run's configuration and `get_task(name, **options)` makes it again.
+
+    The way of a batch, the same in training, evaluation, prediction and export::
+
+        fields  = shard variables, decoded                     (physical units)
+        fields  = task.prepare(fields, rng)                    (augmented, targets and masks made)
+        x       = task.network_inputs(fields, statistics)      (batch, rows, columns, channels), normalised
+        y       = task.targets(fields, output_names)           class -1 or NaN where there is no label
+        outputs = model(x)                                     logits or normalised values
+        result  = task.decode(outputs, x)                      probabilities or physical units
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]  # "classification" or "regression"
+    classes: ClassVar[tuple[str, ...]] = ()
+    default_model: ClassVar[str]
+    default_loss: ClassVar[str]
+    row_dim: ClassVar[str]  # the shard dimensions that become the rows and columns of the network's images
+    column_dim: ClassVar[str]
+
+    @abc.abstractmethod
+    def variables(self) -> tuple[Variable, ...]:
+        """All variables that a shard of this task may hold; `required` marks those that it must."""
+
+    @abc.abstractmethod
+    def read_names(self) -> tuple[str, ...]:
+        """Names of the variables that a batch needs with the present options."""
+
+    @abc.abstractmethod
+    def channel_names(self) -> tuple[str, ...]:
+        """One name for each channel of the network's input, in order."""
+
+    @abc.abstractmethod
+    def builder_arguments(self) -> dict[str, Any]:
+        """What a model builder must be told beside the input size: `num_classes`, and `levels` for volumes."""
+
+    @abc.abstractmethod
+    def physical_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Named inputs of an exported model, in physical units: name to dimensions without the batch.
+
+        These are the keys of `fields` that `network_inputs` reads.
+        """
+
+    @abc.abstractmethod
+    def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
+        """Adds what the network needs and the shard does not hold (targets on the grid, masks), and augments.
+
+        Args:
+            fields: Decoded shard variables, batch first.
+            rng: Source of random augmentation; None gives the deterministic form used for evaluation.
+        """
+
+    @abc.abstractmethod
+    def network_inputs(self, fields: Mapping[str, Any], statistics: Mapping[str, Any], xp: Any = np) -> Any:
+        """Normalised network input from fields in physical units.
+
+        Written once for NumPy and for Keras: `xp` is `numpy` in pipelines and `keras.ops` in exported models, so only
+        functions that both have under one name are used.
+
+        Args:
+            fields: Physical values by name, batch first; NaN is missing.
+            statistics: The manifest's statistics of the training split, by variable: "mean" and "std" as lists.
+            xp: The array namespace.
+
+        Returns:
+            (batch, rows, columns, channels), float32, finite.
+        """
+
+    @abc.abstractmethod
+    def target(self, fields: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The truth of a prepared batch in network space: classes int8 with -1, or normalised float32 with NaN."""
+
+    @abc.abstractmethod
+    def truth(self, fields: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The truth of a prepared batch in the space of `decode`: classes with -1, or physical values with NaN."""
+
+    @abc.abstractmethod
+    def decode(self, outputs: Any, inputs: Any, xp: Any = np) -> Any:
+        """Turns network outputs into what a user reads: class probabilities, or physical values.
+
+        Args:
+            outputs: The model's final output.
+            inputs: The network input that it belongs to.
+            xp: `numpy`, or `keras.ops` inside an exported model.
+        """
+
+    @abc.abstractmethod
+    def output_name(self) -> str:
+        """Name of what `decode` returns, as it appears in exported models and NetCDF files."""
+
+    def presence(self, target: np.ndarray) -> np.ndarray:
+        """Which classes a sample holds, (batch, num_classes) of 0 and 1: the target of a classification-guided head."""
+        count = max(1, len(self.classes))
+        flat = target.reshape(len(target), -1)
+        if self.kind == "classification":
+            return np.stack([(flat == k).any(axis=1) for k in range(count)], axis=1).astype(np.float32)
+        return np.isfinite(flat).any(axis=1, keepdims=True).astype(np.float32)
+
+    def targets(self, fields: Mapping[str, np.ndarray], output_names: tuple[str, ...] = ("final",)) -> Any:
+        """Targets for all outputs of a model: one array for one output, else a dict by output name.
+
+        `final` and every `aux_*` get `target`; `presence` gets `presence(target)`.
+        """
+        target = self.target(fields)
+        if len(output_names) == 1:
+            return target
+        return {name: self.presence(target) if name == "presence" else target for name in output_names}
+
+    def options(self) -> dict[str, Any]:
+        """The task's options as plain values, for `get_task(self.name, **options)`."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

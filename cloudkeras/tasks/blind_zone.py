@@ -1,0 +1,161 @@
+"""Filling the radar blind zone: the lowest 1.25 km of a cloud-radar curtain (King et al. 2024, AIES-D-23-0063)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..datasets.schema import NO_ECHO_DBZ, Packing, Variable
+from ..errors import check
+from .base import Fields, Task
+
+# Physical range that is mapped to -0.5 .. 1 (King et al. 2024, code): 1.5 (x - min) / (max - min) - 0.5; no echo is -1.
+RANGES = {
+    "reflectivity": (-60.0, 30.0),
+    "temperature": (180.0, 300.0),
+    "specific_humidity": (5.7e-8, 0.0115),
+    "eastward_wind": (-30.0, 30.0),
+    "northward_wind": (-30.0, 30.0),
+}
+CONTEXT = ("temperature", "specific_humidity", "eastward_wind", "northward_wind")
+HIDDEN = -1.0
+
+_DIMS = ("sample", "height", "profile")
+_FILL = Packing("f4", fill=float(np.float32(9.96921e36)))
+REFLECTIVITY = Variable(
+    "reflectivity",
+    _DIMS,
+    "dBZ",
+    (-60.0, 60.0),
+    Packing("i2", 0.01, 0.0, -32768),
+    "radar reflectivity, -60 where observed without echo",
+    "equivalent_reflectivity_factor",
+)
+_CONTEXT_VARIABLES = (
+    Variable("temperature", _DIMS, "K", (150.0, 330.0), _FILL, "air temperature", "air_temperature", required=False),
+    Variable(
+        "specific_humidity", _DIMS, "1", (0.0, 0.05), _FILL, "specific humidity", "specific_humidity", required=False
+    ),
+    Variable("eastward_wind", _DIMS, "m s-1", (-150.0, 150.0), _FILL, "eastward wind", "eastward_wind", required=False),
+    Variable(
+        "northward_wind", _DIMS, "m s-1", (-150.0, 150.0), _FILL, "northward wind", "northward_wind", required=False
+    ),
+)
+
+
+def _scale(values: Any, name: str) -> Any:
+    low, high = RANGES[name]
+    return (values - low) * np.float32(1.5 / (high - low)) - np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class BlindZone(Task):
+    """Reflectivity below the blind-zone top from what the radar sees above it.
+
+    Rows are heights, the lowest first.
+
+    Attributes:
+        context: Whether temperature, humidity and wind of a reanalysis are four further channels.
+        blind_rows: Rows hidden, counted from the lowest (16 of 78.1 m: 1.25 km).
+        ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training.
+        evaluation_ramp_rows: Length of the ramp outside training.
+        keep_context: Whether context channels stay visible inside the blind zone (the published code hides them).
+    """
+
+    context: bool = False
+    blind_rows: int = 16
+    ramp_rows: tuple[int, int] = (1, 9)
+    evaluation_ramp_rows: int = 8
+    keep_context: bool = True
+
+    name: ClassVar[str] = "blind_zone"
+    kind: ClassVar[str] = "regression"
+    default_model: ClassVar[str] = "unet3plus"
+    default_loss: ClassVar[str] = "masked_mae"
+    row_dim: ClassVar[str] = "height"
+    column_dim: ClassVar[str] = "profile"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ramp_rows", tuple(self.ramp_rows))
+        check(self.blind_rows >= 1, "`blind_rows` counts at least 1 row.", blind_rows=self.blind_rows)
+        check(
+            len(self.ramp_rows) == 2 and 1 <= self.ramp_rows[0] <= self.ramp_rows[1],
+            "`ramp_rows` is the shortest and the longest ramp, each at least 1.",
+            ramp_rows=self.ramp_rows,
+        )
+
+    def variables(self) -> tuple[Variable, ...]:
+        return (REFLECTIVITY, *_CONTEXT_VARIABLES)
+
+    def read_names(self) -> tuple[str, ...]:
+        return ("reflectivity", *(CONTEXT if self.context else ()))
+
+    def channel_names(self) -> tuple[str, ...]:
+        return (*self.read_names(), "blind_zone_mask")
+
+    def builder_arguments(self) -> dict[str, Any]:
+        return {"num_classes": 1}
+
+    def physical_inputs(self) -> dict[str, tuple[str, ...]]:
+        return {name: ("height", "profile") for name in self.channel_names()}
+
+    def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
+        """Adds `blind_zone_mask`; with `rng`, draws the ramp's length and flips time for half of the samples."""
+        fields = dict(fields)
+        samples, rows, columns = fields["reflectivity"].shape
+        check(
+            self.blind_rows < rows,
+            "`blind_rows` must leave visible rows above it.",
+            blind_rows=self.blind_rows,
+            rows=rows,
+        )
+        if rng is None:
+            ramps = np.full(samples, self.evaluation_ramp_rows)
+        else:
+            ramps = rng.integers(self.ramp_rows[0], self.ramp_rows[1] + 1, samples)
+            flip = rng.random(samples) < 0.5
+            for name in self.read_names():
+                fields[name] = np.where(flip[:, None, None], fields[name][:, :, ::-1], fields[name])
+        above = np.arange(rows) - (self.blind_rows - 1)
+        mask = np.clip(1 - above / (ramps[:, None] + 1), 0, 1).astype(np.float32)
+        fields["blind_zone_mask"] = np.broadcast_to(mask[:, :, None], (samples, rows, columns))
+        return fields
+
+    def network_inputs(self, fields: Any, statistics: Any, xp: Any = np) -> Any:
+        """Published scaling; the blind zone (mask 1) and missing values are -1, as is "no echo"."""
+        mask = fields["blind_zone_mask"]
+        hidden = mask >= 1
+        reflectivity = fields["reflectivity"]
+        scaled = _scale(reflectivity, "reflectivity")
+        filler = xp.full_like(scaled, HIDDEN)
+        channels = [xp.where(hidden | xp.isnan(scaled) | (reflectivity <= NO_ECHO_DBZ), filler, scaled)]
+        for name in CONTEXT if self.context else ():
+            scaled = _scale(fields[name], name)
+            missing = xp.isnan(scaled)
+            channels.append(xp.where(missing if self.keep_context else missing | hidden, filler, scaled))
+        return xp.stack([*channels, xp.ones_like(scaled) * mask], axis=-1)
+
+    def _labelled(self, fields: Any) -> np.ndarray:
+        return np.where(fields["blind_zone_mask"] >= 1, fields["reflectivity"], np.nan).astype(np.float32)
+
+    def target(self, fields: Any) -> np.ndarray:
+        """(batch, height, profile, 1): normalised reflectivity in the blind zone, -1 without echo, NaN elsewhere."""
+        reflectivity = self._labelled(fields)
+        scaled = np.where(reflectivity <= NO_ECHO_DBZ, HIDDEN, _scale(reflectivity, "reflectivity"))
+        return scaled.astype(np.float32)[..., None]
+
+    def truth(self, fields: Any) -> np.ndarray:
+        """(batch, height, profile): reflectivity in dBZ in the blind zone, NaN elsewhere."""
+        return self._labelled(fields)
+
+    def decode(self, outputs: Any, inputs: Any, xp: Any = np) -> Any:
+        """`mask * prediction + (1 - mask) * input` in dBZ, (batch, height, profile); -60 where there is no echo."""
+        mask = inputs[..., -1]
+        blended = mask * outputs[..., 0] + (1 - mask) * inputs[..., 0]
+        low, high = RANGES["reflectivity"]
+        return xp.clip((blended + 0.5) * ((high - low) / 1.5) + low, low, high)
+
+    def output_name(self) -> str:
+        return "reflectivity"
