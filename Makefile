@@ -41,10 +41,11 @@ lint: $(READY) ## Style and types
 	$(BIN)/mypy
 
 demo: $(READY) ## Set-up, then both tasks from data to a scored, exported model
-	$(BIN)/python benchmarks/demo.py --out $(DEMO)
+	$(BIN)/python tuning/demo.py --out $(DEMO)
 
 data: $(READY) ## The sample in data/ again
-	$(BIN)/python data/make_sample.py
+	$(BIN)/cloudkeras simulate --task cloud_phase --out data/cloud_phase --samples 32 --size 64 --seed 7
+	$(BIN)/cloudkeras simulate --task blind_zone --out data/blind_zone --samples 32 --size 64 --seed 7
 
 clean: ## Removes the environment and the demo's results
 	rm -rf $(VENV) $(DEMO)
