@@ -1,0 +1,73 @@
+"""Apply a run to a scene of any size: overlapping tiles, blended, written as CF NetCDF."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from ..errors import check
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `cloudkeras predict`."""
+    parser.add_argument("scene", type=Path, help="NetCDF file with the task's variables, without a sample dimension")
+    parser.add_argument("--run", type=Path, required=True, help="folder of a run")
+    parser.add_argument("--out", type=Path, required=True, help="NetCDF file to write")
+    parser.add_argument("--figure", type=Path, help="picture of the result to write (.png, .pdf, .svg)")
+    parser.add_argument("--overlap", type=int, help="pixels that tiles share (default: a quarter of a tile)")
+    parser.add_argument("--margin", type=int, help="pixels at inner tile borders not used (default: overlap / 8)")
+    parser.add_argument("--tile", type=int, help="pixels of a tile, for a model of dynamic size (default: 128)")
+    parser.add_argument("--batch-size", type=int, default=8, help="tiles in one call of the model (default: 8)")
+    parser.add_argument("--members", type=int, default=1, help="passes of a Monte Carlo dropout model (default: 1)")
+    parser.add_argument("--no-probability", action="store_true", help="leave class probabilities out of the file")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predicts, draws, and says where."""
+    figure = arguments.figure
+    if figure is not None:
+        check(
+            figure.suffix.lower() in (".png", ".pdf", ".svg"),
+            "`--figure` ends in .png, .pdf or .svg.",
+            figure=str(figure),
+        )
+    from ..inference import predict_scene
+    from ..training import load_run
+
+    out = predict_scene(
+        load_run(arguments.run),
+        arguments.scene,
+        arguments.out,
+        tile=arguments.tile,
+        overlap=arguments.overlap,
+        margin=arguments.margin,
+        batch_size=arguments.batch_size,
+        members=arguments.members,
+        probability=not arguments.no_probability,
+        progress=_Progress(),
+    )
+    print(f"scene  {out}")
+    if figure is not None:
+        from ..plotting import plot_scene, save_figure
+
+        print(f"figure {save_figure(plot_scene(out, scene=arguments.scene), figure)}")
+
+
+class _Progress:
+    """Tiles done and time left on standard error, at most once a second."""
+
+    def __init__(self) -> None:
+        self.began = self.shown = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self.shown < 1:
+            return
+        self.shown = now
+        left = (now - self.began) / done * (total - done)
+        terminal = sys.stderr.isatty()
+        end = "\n" if done == total or not terminal else ""
+        text = f"{done} of {total} tiles, " + (f"{left:.0f} s left" if done < total else f"{now - self.began:.1f} s")
+        print(("\r\x1b[K" if terminal else "") + text, end=end, file=sys.stderr, flush=True)
