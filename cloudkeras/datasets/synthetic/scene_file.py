@@ -1,0 +1,91 @@
+"""A simulated scene as one NetCDF file, for `cloudkeras predict` and for looking at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from ..._version import __version__
+from ...tasks.cloud_phase import CloudPhase
+from ..packing import pack
+from ..schema import CONVENTIONS, SCHEMA_VERSION
+from ..shards import NETCDF_LOCK, new_file, variable_attributes
+from .dataset import SOURCE, band_coordinates
+from .random_fields import PIXEL_KM
+from .scenes import Scene
+
+
+def write_scene(path: str | Path, scene: Scene) -> Path:
+    """Writes a scene: the variables of `cloud_phase` without the sample dimension, with their coordinates.
+
+    Args:
+        path: The file; it takes its name when it is complete.
+        scene: The scene.
+
+    Returns:
+        The path.
+    """
+    fields = scene.fields()
+    with NETCDF_LOCK, new_file(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+        file.setncatts(_attributes(scene))
+        coordinates = {**band_coordinates(), **_grid(scene)}
+        sizes = {"y": scene.phase.shape[1], "x": scene.phase.shape[2], "profile": len(scene.track.y)}
+        sizes |= {name: len(coordinates[name][1]) for name in ("level", "reflective_band", "emissive_band")}
+        for name, size in sizes.items():
+            file.createDimension(name, size)
+        for name, (dims, values, attributes) in coordinates.items():
+            variable = file.createVariable(name, np.asarray(values).dtype, dims)
+            variable.setncatts(attributes)
+            variable[...] = values
+        for variable in CloudPhase().variables():
+            dims = variable.dims[1:]
+            stored = file.createVariable(
+                variable.name,
+                variable.packing.dtype,
+                dims,
+                fill_value=False if variable.packing.fill is None else variable.packing.fill,
+                compression="zlib",
+                complevel=1,
+            )
+            stored.set_auto_maskandscale(False)
+            stored.setncatts(variable_attributes(variable))
+            if {"y", "x"} <= set(dims):
+                stored.coordinates = "latitude longitude time"
+            stored[...] = pack(variable, fields[variable.name])
+    return Path(path)
+
+
+def _attributes(scene: Scene) -> dict[str, Any]:
+    return {
+        "Conventions": CONVENTIONS,
+        "title": "Simulated cloud scene",
+        "source": SOURCE,
+        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} simulated by cloudkeras {__version__}",
+        "cloudkeras_task": CloudPhase.name,
+        "cloudkeras_schema_version": np.int32(SCHEMA_VERSION),
+        "simulated": "true",
+        "simulation_seed": np.int64(scene.seed),
+        "simulation_regimes": ", ".join(scene.regimes),
+        "granule": scene.granule,
+    }
+
+
+def _grid(scene: Scene) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    rows, columns = scene.phase.shape[1:]
+    geometry = scene.geometry
+    along = {"units": "km", "long_name": "distance from the scene's first pixel"}
+    return {
+        "y": (("y",), np.arange(rows, dtype=np.float32) * PIXEL_KM, {**along, "axis": "Y"}),
+        "x": (("x",), np.arange(columns, dtype=np.float32) * PIXEL_KM, {**along, "axis": "X"}),
+        "latitude": (("y", "x"), geometry.latitude, {"units": "degrees_north", "standard_name": "latitude"}),
+        "longitude": (("y", "x"), geometry.longitude, {"units": "degrees_east", "standard_name": "longitude"}),
+        "time": (
+            (),
+            np.float64(geometry.time),
+            {"units": "seconds since 1970-01-01 00:00:00", "calendar": "standard", "standard_name": "time"},
+        ),
+    }
