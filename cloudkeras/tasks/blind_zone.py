@@ -20,7 +20,9 @@ RANGES = {
     "northward_wind": (-30.0, 30.0),
 }
 CONTEXT = ("temperature", "specific_humidity", "eastward_wind", "northward_wind")
-HIDDEN = -1.0
+HIDDEN = -1.0  # in the network's space: hidden, missing or no echo
+ECHO_THRESHOLD = -0.5  # in the network's space: a value above it is an echo, decoded above -60 dBZ
+_NO_ECHO_DBZ = NO_ECHO_DBZ + 0.005  # half a step of the packing, so that rounding makes no echo
 
 _DIMS = ("sample", "height", "profile")
 _FILL = Packing("f4", fill=float(np.float32(9.96921e36)))
@@ -54,14 +56,25 @@ def _scale(values: Any, name: str) -> Any:
 class BlindZone(Task):
     """Reflectivity below the blind-zone top from what the radar sees above it.
 
-    Rows are heights, the lowest first.
+    Rows are heights, the lowest first. The last channel of the input is the mask: 1 in the blind zone, then a linear
+    ramp to 0. What is published (King et al. 2024 and its code) is kept but for two things, each with its reason:
+
+    - The target covers the ramp as well as the blind zone. `decode` blends prediction and observation along the ramp,
+      so a network that never saw a label there would put whatever it likes into rows that the radar saw. The truth
+      that scores are made of is the blind zone alone.
+    - Context (`context=True`) stays visible inside the blind zone, since a reanalysis knows the lowest kilometre as
+      well as any other; `keep_context=False` hides it as published.
+
+    Reflectivity that is missing is -1 in the input like "no echo", since the published network knows no third state; in
+    the target it is NaN. Outside the mask `decode` gives back what was observed, clipped to -60..30 dBZ, with -60 for
+    missing.
 
     Attributes:
         context: Whether temperature, humidity and wind of a reanalysis are four further channels.
         blind_rows: Rows hidden, counted from the lowest (16 of 78.1 m: 1.25 km).
-        ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training.
+        ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training, in rows.
         evaluation_ramp_rows: Length of the ramp outside training.
-        keep_context: Whether context channels stay visible inside the blind zone (the published code hides them).
+        keep_context: Whether context channels stay visible inside the blind zone.
     """
 
     context: bool = False
@@ -85,6 +98,11 @@ class BlindZone(Task):
             "`ramp_rows` is the shortest and the longest ramp, each at least 1.",
             ramp_rows=self.ramp_rows,
         )
+        check(
+            self.evaluation_ramp_rows >= 0,
+            "`evaluation_ramp_rows` counts 0 rows or more.",
+            evaluation_ramp_rows=self.evaluation_ramp_rows,
+        )
 
     def variables(self) -> tuple[Variable, ...]:
         return (REFLECTIVITY, *_CONTEXT_VARIABLES)
@@ -102,7 +120,7 @@ class BlindZone(Task):
         return {name: ("height", "profile") for name in self.channel_names()}
 
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
-        """Adds `blind_zone_mask`; with `rng`, draws the ramp's length and flips time for half of the samples."""
+        """Adds `blind_zone_mask` (image shape); with `rng`, draws the ramp and flips time for half of the samples."""
         fields = dict(fields)
         samples, rows, columns = fields["reflectivity"].shape
         check(
@@ -117,41 +135,64 @@ class BlindZone(Task):
             ramps = rng.integers(self.ramp_rows[0], self.ramp_rows[1] + 1, samples)
             flip = rng.random(samples) < 0.5
             for name in self.read_names():
-                fields[name] = np.where(flip[:, None, None], fields[name][:, :, ::-1], fields[name])
-        above = np.arange(rows) - (self.blind_rows - 1)
-        mask = np.clip(1 - above / (ramps[:, None] + 1), 0, 1).astype(np.float32)
-        fields["blind_zone_mask"] = np.broadcast_to(mask[:, :, None], (samples, rows, columns))
+                if name in fields:
+                    fields[name] = np.where(flip[:, None, None], fields[name][:, :, ::-1], fields[name])
+        mask = self.mask_rows(rows, ramps)
+        fields["blind_zone_mask"] = np.repeat(mask[:, :, None], columns, axis=2)
         return fields
 
+    def mask_rows(self, rows: int, ramps: np.ndarray) -> np.ndarray:
+        """The mask by row: 1 in the blind zone, k/(ramp+1) for k = ramp, ..., 1 in the ramp above it, 0 from there on.
+
+        Args:
+            rows: Rows of the image.
+            ramps: (batch,) rows of the ramp.
+
+        Returns:
+            (batch, rows), float32.
+        """
+        above = np.arange(rows) - (self.blind_rows - 1)
+        return np.clip(1 - above / (np.asarray(ramps)[:, None] + 1), 0, 1).astype(np.float32)
+
     def network_inputs(self, fields: Any, statistics: Any, xp: Any = np) -> Any:
-        """Published scaling; the blind zone (mask 1) and missing values are -1, as is "no echo"."""
+        """Published scaling to -0.5..1; the blind zone (mask 1), missing values and "no echo" are -1.
+
+        No value of the reflectivity in the blind zone has any influence on what is returned.
+        """
         mask = fields["blind_zone_mask"]
         hidden = mask >= 1
         reflectivity = fields["reflectivity"]
         scaled = _scale(reflectivity, "reflectivity")
         filler = xp.full_like(scaled, HIDDEN)
-        channels = [xp.where(hidden | xp.isnan(scaled) | (reflectivity <= NO_ECHO_DBZ), filler, scaled)]
+        channels = [xp.where(hidden | xp.isnan(scaled) | (reflectivity <= _NO_ECHO_DBZ), filler, scaled)]
         for name in CONTEXT if self.context else ():
             scaled = _scale(fields[name], name)
             missing = xp.isnan(scaled)
             channels.append(xp.where(missing if self.keep_context else missing | hidden, filler, scaled))
         return xp.stack([*channels, xp.ones_like(scaled) * mask], axis=-1)
 
-    def _labelled(self, fields: Any) -> np.ndarray:
-        return np.where(fields["blind_zone_mask"] >= 1, fields["reflectivity"], np.nan).astype(np.float32)
-
     def target(self, fields: Any) -> np.ndarray:
-        """(batch, height, profile, 1): normalised reflectivity in the blind zone, -1 without echo, NaN elsewhere."""
-        reflectivity = self._labelled(fields)
-        scaled = np.where(reflectivity <= NO_ECHO_DBZ, HIDDEN, _scale(reflectivity, "reflectivity"))
-        return scaled.astype(np.float32)[..., None]
+        """(batch, height, profile, 1): normalised, in blind zone and ramp; -1 without echo, NaN elsewhere."""
+        reflectivity = fields["reflectivity"]
+        scaled = np.where(reflectivity <= _NO_ECHO_DBZ, HIDDEN, _scale(reflectivity, "reflectivity"))
+        return np.where(fields["blind_zone_mask"] > 0, scaled, np.nan).astype(np.float32)[..., None]
 
     def truth(self, fields: Any) -> np.ndarray:
-        """(batch, height, profile): reflectivity in dBZ in the blind zone, NaN elsewhere."""
-        return self._labelled(fields)
+        """(batch, height, profile): dBZ in the blind zone, -60 without echo, NaN elsewhere or where missing."""
+        reflectivity = fields["reflectivity"]
+        dbz = np.where(reflectivity <= _NO_ECHO_DBZ, NO_ECHO_DBZ, reflectivity)
+        return np.where(fields["blind_zone_mask"] >= 1, dbz, np.nan).astype(np.float32)
+
+    def presence(self, target: np.ndarray) -> np.ndarray:
+        """(batch, 1): whether a sample's target holds any echo."""
+        return (target.reshape(len(target), -1) > ECHO_THRESHOLD).any(axis=1, keepdims=True).astype(np.float32)
 
     def decode(self, outputs: Any, inputs: Any, xp: Any = np) -> Any:
-        """`mask * prediction + (1 - mask) * input` in dBZ, (batch, height, profile); -60 where there is no echo."""
+        """`mask * prediction + (1 - mask) * input` in dBZ, (batch, height, profile).
+
+        Clipped to -60..30 dBZ. Network values at or below -0.5 decode to -60, "no echo": a net trained on an absolute
+        error gives values between -1 (no echo) and echo, and that is where it has decided.
+        """
         mask = inputs[..., -1]
         blended = mask * outputs[..., 0] + (1 - mask) * inputs[..., 0]
         low, high = RANGES["reflectivity"]
