@@ -1,0 +1,222 @@
+"""Searches hyperparameters, retrains the best model, scores it beside the baselines and exports it.
+
+    python tuning/sweep.py                                   simulated cloud scenes, a few minutes on two cores
+    python tuning/sweep.py --task blind_zone --data DIR --max-trials 30 --epochs 100 --out DIR
+    python tuning/sweep.py --resume ...                      goes on where the same sweep was interrupted
+
+The score of a trial is the best mean of three epochs in a row of the monitored validation metric (macro F1, or MAE in
+physical units), which one lucky epoch cannot make. Losses are not compared: they differ from trial to trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: make `tuning` a package that can be imported
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from cloudkeras.cli import run_safely
+from cloudkeras.commands.train import parse_settings, show_progress
+from cloudkeras.errors import InputError, check
+from cloudkeras.tasks import TASKS, get_task
+from cloudkeras.training.checkpoint import lock_folder, write_json
+from cloudkeras.training.config import JIT_MODES, PRECISIONS, RunConfig, read_json_object
+
+DEFAULT_SAMPLES = {"cloud_phase": 48, "blind_zone": 48}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit code: 0, or 2 for a user's mistake."""
+    arguments = _parser().parse_args(argv)
+    return run_safely(lambda: sweep(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, epilog = str(__doc__).partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="sweep.py", description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--task", choices=sorted(TASKS), default="cloud_phase")
+    add("--data", type=Path, help="folder of shards; without it, data are simulated")
+    add("--model", help="builder; by default the task's own")
+    add("--max-trials", type=_positive, default=8, metavar="N", help="trials in all (default 8)")
+    add("--epochs", type=_positive, default=10, metavar="N", help="most epochs of a trial (default 10)")
+    add("--patience", type=_positive, default=4, metavar="N", help="epochs without a better score (default 4)")
+    add("--retrain-epochs", type=_positive, metavar="N", help="most epochs of the best model (default 3 x epochs)")
+    add("--seed", type=int, default=0, help="seed of search, training and simulation (default 0)")
+    add("--out", type=Path, help="folder of the sweep (default sweeps/TASK-MODEL-SEED)")
+    add("--resume", action="store_true", help="continue the sweep in --out if there is one")
+    add("--space", choices=("auto", "small", "full"), default="auto", help="auto is full on an accelerator, else small")
+    add("--initial-points", type=_positive, metavar="N", help="random trials first (default a third, at least 3)")
+    add("--samples", type=_positive, metavar="N", help="samples to simulate")
+    add("--size", type=_positive, default=64, metavar="PIXELS", help="rows and columns to simulate (default 64)")
+    add("--batch-limit", type=_positive, metavar="N", help="batches of an epoch at most, in trials")
+    add("--precision", choices=PRECISIONS, default="float32")
+    add("--jit", choices=JIT_MODES, default="auto")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="fix an option of task, model or loss")
+    add(
+        "--bootstrap", type=_positive, default=1000, metavar="N", help="resamples of the final intervals (default 1000)"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text}")
+    return value
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    """Runs the whole sweep; see the module.
+
+    Raises:
+        InputError: If an option is not valid, `--out` holds another sweep, or no trial came out.
+    """
+    task_options = parse_settings(arguments.set).get("task_options", {})
+    task = get_task(arguments.task, **task_options)
+    model = arguments.model or task.default_model
+    out = arguments.out or Path("sweeps") / f"{task.name}-{model}-{arguments.seed}"
+    check(
+        arguments.resume or not (out / "sweep.json").exists(),
+        f"{out} holds a sweep. `--resume` continues it; or choose another `--out`.",
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    with lock_folder(out):
+        show_progress()
+        logging.getLogger("cloudkeras").addFilter(SparseProgress())
+        data = arguments.data or simulated_data(arguments, out)
+        _search_and_finish(arguments, model, Path(data), out)
+
+
+class SparseProgress(logging.Filter):
+    """Lets a line about an epoch pass only every half minute; trials have lines of their own."""
+
+    def __init__(self, seconds: float = 30.0):
+        super().__init__()
+        self.seconds, self.last = seconds, time.monotonic()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        if record.levelno > logging.INFO:
+            return True
+        if time.monotonic() - self.last < self.seconds:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
+def simulated_data(arguments: argparse.Namespace, out: Path) -> Path:
+    """Simulated shards in `out / "data"`, made once."""
+    folder = out / "data"
+    if (folder / "manifest.json").exists():
+        return folder
+    from cloudkeras.datasets.synthetic import SIMULATORS
+
+    samples = arguments.samples or DEFAULT_SAMPLES.get(arguments.task, 48)
+    say(f"simulating {samples} samples of {arguments.size} x {arguments.size} in {folder}")
+    module, _, function = SIMULATORS[arguments.task].partition(":")
+    simulate = getattr(importlib.import_module(module), function)
+    partial = out / ".partial-data"
+    shutil.rmtree(partial, ignore_errors=True)
+    jobs = max(1, min(2, os.cpu_count() or 1))
+    simulate(partial, samples=samples, size=arguments.size, seed=arguments.seed, jobs=jobs)
+    partial.rename(folder)
+    return folder
+
+
+def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, out: Path) -> None:
+    from cloudkeras.datasets import ShardDataset
+    from cloudkeras.training.environment import accelerators, device_name
+    from tuning.finish import finish
+    from tuning.oracle import SweepOracle
+    from tuning.search_space import search_space, size_of, without
+    from tuning.trials import SweepTuner, ranked
+
+    base = _base_configuration(arguments, model, data)
+    dataset, task = ShardDataset.open(data), base.make_task()
+    check(dataset.task_name == task.name, f"{data} holds shards of the task {dataset.task_name!r}.", task=task.name)
+    size = arguments.space if arguments.space != "auto" else "full" if accelerators() else "small"
+    space = search_space(task, model, dataset.image_shape(task), dataset.num_samples("train"), size)
+    space = without(space, {**base.model_options, **({"depth": 0} if "filters" in base.model_options else {})})
+    _remember(arguments, base, size, out)
+    say(f"{task.name}, {model}, {dataset.num_samples('train')} training samples, on {device_name()}")
+    say(f"searching {' '.join(p.name for p in space)}: {size_of(space)} points, {arguments.max_trials} trials")
+    oracle = SweepOracle(
+        space,
+        maximize=base.maximize,
+        max_trials=arguments.max_trials,
+        initial_points=arguments.initial_points or max(3, arguments.max_trials // 3),
+        seed=arguments.seed,
+    )
+    SweepTuner(oracle, base, out / "trials", say).search()
+    rows = ranked(oracle, out / "trials")
+    if not rows or rows[0].failed:
+        raise InputError(f"No trial came out; see result.json of each in {out / 'trials'}. Try other `--set` or data.")
+    if len(rows) < arguments.max_trials:
+        say(f"the search space is exhausted after {len(rows)} trials")
+    retrain = dataclasses.replace(
+        base, epochs=arguments.retrain_epochs or 3 * arguments.epochs, patience=3 * arguments.patience, name="best"
+    )
+    if arguments.batch_limit:
+        retrain = dataclasses.replace(retrain, limit_train_batches=None)
+    finish(rows, space, base, retrain, dataset, out, bootstrap=arguments.bootstrap, seed=arguments.seed, say=say)
+
+
+def _base_configuration(arguments: argparse.Namespace, model: str, data: Path) -> RunConfig:
+    """What all runs of the sweep share, with the task's defaults written out."""
+    return RunConfig(
+        data=str(data.resolve()),
+        task=arguments.task,
+        model=model,
+        epochs=arguments.epochs,
+        patience=arguments.patience,
+        seed=arguments.seed,
+        precision=arguments.precision,
+        jit=arguments.jit,
+        limit_train_batches=arguments.batch_limit,
+        **parse_settings(arguments.set),
+    ).resolved()
+
+
+def _remember(arguments: argparse.Namespace, base: RunConfig, size: str, out: Path) -> None:
+    """Writes what the sweep is, or compares it with what is written; more trials are welcome."""
+    from cloudkeras.training.environment import describe_environment
+
+    environment = describe_environment(Path(base.data))
+    settings = {"space": size, "initial_points": arguments.initial_points, **base.to_dict()}
+    checksum = environment["data_manifest_sha256"]
+    path = out / "sweep.json"
+    if path.exists():
+        known = read_json_object(path)
+        differences = _differences(known["settings"], settings)
+        check(not differences, f"{out} holds a sweep with other settings ({differences}). Choose another `--out`.")
+        check(known["environment"]["data_manifest_sha256"] == checksum, f"{out} holds a sweep on other data.")
+        return
+    write_json(path, {"settings": settings, "environment": environment})
+
+
+def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    names = [k for k in {**known, **now} if k != "data" and known.get(k) != now.get(k)]
+    return "; ".join(f"{k}: {known.get(k)!r} there, {now.get(k)!r} now" for k in names)
+
+
+def say(line: str) -> None:
+    """A line of progress."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
