@@ -34,6 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     cloudnet.add_argument("--rows", type=int, default=128, help="rows of the grid, from the ground")
     cloudnet.add_argument("--row-depth", type=float, default=78.1, metavar="M", help="depth of a row in m")
     cloudnet.add_argument("--max-gap", type=float, default=60.0, metavar="S", help="longest gap that is bridged, in s")
+    cloudnet.add_argument(
+        "--gap", type=float, metavar="S", help="time between windows of different splits, in s; a window's if not given"
+    )
+    cloudnet.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
     cloudnet.add_argument("--frequency", type=float, metavar="GHZ", help="the radar's, where the file does not say")
 
 
@@ -54,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         row_depth_m=arguments.row_depth,
         columns=arguments.columns,
         max_gap_s=arguments.max_gap,
+        gap_s=arguments.gap,
         frequency_ghz=arguments.frequency,
+        overwrite=arguments.overwrite,
     )
     dataset = ShardDataset.open(out)
     counts = ", ".join(f"{dataset.num_samples(split)} {split}" for split in ("train", "validation", "test"))

@@ -166,7 +166,9 @@ def ingest_cloudnet(
     row_depth_m: float = ROW_DEPTH_M,
     columns: int = WINDOW_COLUMNS,
     max_gap_s: float = 60.0,
+    gap_s: float | None = None,
     frequency_ghz: float | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Makes shards and a manifest of `blind_zone` from days of Cloudnet ice water content and model columns.
 
@@ -188,7 +190,9 @@ def ingest_cloudnet(
         row_depth_m: Depth of a row in m.
         columns: Columns of a window.
         max_gap_s: Longest distance of two profiles, in s, that is bridged.
+        gap_s: Shortest time between windows of different splits, in s; None for the duration of a window.
         frequency_ghz: Of the radar, for files that do not say.
+        overwrite: Whether to replace a dataset that is there.
 
     Returns:
         The folder.
@@ -204,7 +208,7 @@ def ingest_cloudnet(
     for file in iwc_files:
         record = read_iwc(file, frequency_ghz)
         curtain = make_curtain(record, model, rows=rows, row_depth_m=row_depth_m, max_gap_s=max_gap_s)
-        blocks = TimeBlocks(test_hours, validation_hours, columns * curtain.step_s)
+        blocks = TimeBlocks(test_hours, validation_hours, columns * curtain.step_s if gap_s is None else gap_s)
         if len(curtain.time) < columns:
             raise DataError(
                 file,
@@ -217,12 +221,26 @@ def ingest_cloudnet(
         logger.info("%s: %s", curtain.granule, ", ".join(f"{n.size} {split}" for split, n in days[-1][2].items()))
     _check_splits(days, blocks)
     provenance = _provenance([record for record, _, _ in days], model, blocks, row_depth_m, max_gap_s, stride)
-    with DatasetWriter(out, BlindZone(), provenance=provenance, simulated=False, gap_seconds=blocks.gap_s) as writer:
+    with DatasetWriter(
+        out,
+        BlindZone(),
+        provenance=provenance,
+        simulated=False,
+        gap_seconds=blocks.gap_s,
+        coordinates={"height": height_coordinate(days[0][1].height)},
+        overwrite=overwrite,
+    ) as writer:
         for _, curtain, starts in days:
             for split, first in starts.items():
                 if first.size:
                     writer.add(split, cut(curtain, first, columns), window_table(curtain, first, columns))
     return Path(out)
+
+
+def height_coordinate(height_m: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
+    """The rows' centres as a coordinate of shards: dimensions, values, attributes."""
+    attributes = {"units": "m", "long_name": "height above ground", "standard_name": "height", "positive": "up"}
+    return ("height",), height_m, {**attributes, "axis": "Z"}
 
 
 def window_table(curtain: Curtain, starts: np.ndarray, width: int) -> SampleTable:

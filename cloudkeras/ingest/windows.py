@@ -25,6 +25,7 @@ class TimeBlocks:
     gap_s: float = 0.0
 
     def __post_init__(self) -> None:
+        check(np.isfinite(self.gap_s) and self.gap_s >= 0, "`gap_s` is at least 0.", gap_s=self.gap_s)
         for name, block in (("test", self.test), ("validation", self.validation)):
             if block is not None:
                 check(
@@ -38,7 +39,7 @@ class TimeBlocks:
             apart = min((test - end) % 24, (validation - stop) % 24) * 3600  # around midnight too, for records of days
             check(
                 not overlap and apart >= self.gap_s,
-                f"The validation and the test block must lie at least {self.gap_s:g} s (one window) apart.",
+                f"The validation and the test block must lie {self.gap_s:g} s apart or more (`gap_s`: a window).",
                 test_hours=self.test,
                 validation_hours=self.validation,
             )
@@ -46,7 +47,7 @@ class TimeBlocks:
     def held_out(self) -> dict[str, tuple[float, float]]:
         """The blocks by split, in hours."""
         blocks = {"test": self.test, "validation": self.validation}
-        return {split: tuple(block) for split, block in blocks.items() if block is not None}
+        return {split: (block[0], block[1]) for split, block in blocks.items() if block is not None}
 
 
 def window_starts(usable: np.ndarray, width: int, stride: int) -> np.ndarray:

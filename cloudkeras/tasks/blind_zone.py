@@ -132,11 +132,11 @@ class BlindZone(Task):
         if rng is None:
             ramps = np.full(samples, self.evaluation_ramp_rows)
         else:
-            ramps = rng.integers(self.ramp_rows[0], self.ramp_rows[1] + 1, samples)
-            flip = rng.random(samples) < 0.5
+            ramps = rng.integers(self.ramp_rows[0], self.ramp_rows[1] + 1, (samples,))
+            flip = rng.random((samples, 1, 1)) < 0.5
             for name in self.read_names():
                 if name in fields:
-                    fields[name] = np.where(flip[:, None, None], fields[name][:, :, ::-1], fields[name])
+                    fields[name] = np.where(flip, fields[name][:, :, ::-1], fields[name])
         mask = self.mask_rows(rows, ramps)
         fields["blind_zone_mask"] = np.repeat(mask[:, :, None], columns, axis=2)
         return fields
@@ -185,7 +185,7 @@ class BlindZone(Task):
 
     def presence(self, target: np.ndarray) -> np.ndarray:
         """(batch, 1): whether a sample's target holds any echo."""
-        return (target.reshape(len(target), -1) > ECHO_THRESHOLD).any(axis=1, keepdims=True).astype(np.float32)
+        return np.any(target.reshape(len(target), -1) > ECHO_THRESHOLD, axis=1, keepdims=True).astype(np.float32)
 
     def decode(self, outputs: Any, inputs: Any, xp: Any = np) -> Any:
         """`mask * prediction + (1 - mask) * input` in dBZ, (batch, height, profile).
