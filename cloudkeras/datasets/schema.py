@@ -42,6 +42,7 @@ class Variable:
         standard_name: CF standard name, "" where there is none.
         required: Whether a shard without it is refused.
         flag_meanings: For class variables, the names of classes 0, 1, ...
+        sizes: Sizes that never vary, one an entry of `dims`, None where any size goes; empty where none is fixed.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Variable:
     standard_name: str = ""
     required: bool = True
     flag_meanings: tuple[str, ...] = ()
+    sizes: tuple[int | None, ...] = ()

@@ -1,0 +1,354 @@
+"""Batches for training and scoring, the same ones for every backend.
+
+`Batches` is NumPy alone; `as_tf_dataset` and `as_pydataset` hand the very same arrays to TensorFlow and to the other
+backends. Which samples are in batch `i`, in which order and how augmented, is a function of (seed, epoch, i) and of nothing
+else, so that a run that was killed goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError, InputError, check, check_choice
+from .dataset import ShardDataset
+from .splits import SPLITS
+
+if TYPE_CHECKING:
+    from ..tasks import Fields, Task
+
+BLOCK = 8
+"""Consecutive samples that are shuffled as one and read as one slice."""
+GROUP_BLOCKS = 8
+"""Blocks whose samples are mixed with each other, and read together."""
+
+
+def epoch_order(num_samples: int, seed: int, epoch: int) -> np.ndarray:
+    """A permutation of `range(num_samples)`, a pure function of its arguments, that keeps reads nearly contiguous.
+
+    Blocks of `BLOCK` consecutive samples are permuted; then the samples of each `GROUP_BLOCKS` blocks that came to lie
+    together are mixed. Up to `BLOCK * GROUP_BLOCKS` samples this is a shuffle of all of them.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    blocks = [np.arange(first, min(first + BLOCK, num_samples)) for first in range(0, num_samples, BLOCK)]
+    blocks = [blocks[i] for i in rng.permutation(len(blocks))]
+    groups = [np.concatenate(blocks[i : i + GROUP_BLOCKS]) for i in range(0, len(blocks), GROUP_BLOCKS)]
+    return np.concatenate([rng.permutation(group) for group in groups])
+
+
+class Batches(Sequence):
+    """The batches of a split.
+
+    With several processes each gets a contiguous share of the epoch's order, and all get the same number of batches. By
+    default no sample is lost: shares differ by at most one sample, and so may the sizes of the last two batches. For training
+    in step, where every process must have batches of one size, use `drop_remainder=True`: what does not fill a batch in every
+    process is left out, with `shuffle` other samples in every epoch.
+
+    Args:
+        dataset: The shards.
+        task: The task, with the options to train with.
+        split: "train", "validation" or "test".
+        batch_size: Samples a batch in this process; the last batch may be smaller.
+        output_names: Names of the model's outputs; see `Task.targets`.
+        shuffle: Whether to shuffle anew in each epoch; see `epoch_order`.
+        augment: Whether `Task.prepare` gets a random generator.
+        seed: Of order and augmentation.
+        process_index: Number of this process.
+        process_count: Number of processes that share the split.
+        limit: Use this many samples, spread evenly over the split; None for all.
+        drop_remainder: Whether to leave out what does not fill a batch.
+        statistics: Statistics to normalise with; None for those of the dataset. A trained model needs those of its own
+            training data.
+
+    Raises:
+        InputError: If an option is out of range, the task is not that of the shards, or the split is empty.
+        DataError: If the shards lack a variable that the task's options need, or the split holds no label.
+    """
+
+    def __init__(
+        self,
+        dataset: ShardDataset,
+        task: Task,
+        split: str,
+        batch_size: int,
+        *,
+        output_names: Sequence[str] = ("final",),
+        shuffle: bool = False,
+        augment: bool = False,
+        seed: int = 0,
+        process_index: int = 0,
+        process_count: int = 1,
+        limit: int | None = None,
+        drop_remainder: bool = False,
+        statistics: Mapping[str, Any] | None = None,
+    ):
+        check(_whole(batch_size) and batch_size >= 1, "`batch_size` is at least 1.", batch_size=batch_size)
+        check(_whole(seed) and seed >= 0, "`seed` is a whole number, at least 0.", seed=seed)
+        check(
+            _whole(process_count) and _whole(process_index) and 0 <= process_index < process_count,
+            "`process_index` counts from 0 to `process_count` - 1.",
+            process_index=process_index,
+            process_count=process_count,
+        )
+        check(limit is None or (_whole(limit) and limit >= 1), "`limit` is None or at least 1.", limit=limit)
+        _check_fit(dataset, task, check_choice(split, SPLITS, "split"))
+        self.dataset, self.task, self.split, self.batch_size = dataset, task, split, batch_size
+        self.output_names = tuple(output_names)
+        self.shuffle, self.augment, self.seed = shuffle, augment, seed
+        self.process_index, self.process_count = process_index, process_count
+        self.statistics = dataset.statistics if statistics is None else statistics
+        self.epoch = 0
+        total = dataset.num_samples(split)
+        kept = total if limit is None else min(limit, total)
+        self._selected = np.arange(kept) * total // kept
+        self._edges = _batch_edges(kept, batch_size, process_index, process_count, drop_remainder)
+        self._store = _GroupStore()
+
+    # ---- which samples -----------------------------------------------------------------------------------------------
+
+    @property
+    def num_samples(self) -> int:
+        """Samples that this process gets in an epoch."""
+        return int(self._edges[-1] - self._edges[0])
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the network's input."""
+        return (*self.dataset.image_shape(self.task), len(self.task.channel_names()))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes order and augmentation those of an epoch; iterators that began before keep theirs."""
+        check(_whole(epoch) and epoch >= 0, "`epoch` is a whole number, at least 0.", epoch=epoch)
+        self.epoch = int(epoch)
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return self._selected
+        return self._store.order(epoch, lambda: self._selected[epoch_order(len(self._selected), self.seed, epoch)])
+
+    def indices(self, i: int) -> np.ndarray:
+        """Numbers in the split of the samples in batch `i` of the present epoch."""
+        return self._indices(self._batch_number(i), self.epoch)
+
+    def _batch_number(self, i: int) -> int:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"There are {len(self)} batches. Received index {i}.")
+        return int(i) % len(self)
+
+    def _indices(self, i: int, epoch: int) -> np.ndarray:
+        return self._order(epoch)[self._edges[i] : self._edges[i + 1]]
+
+    # ---- what is in them ---------------------------------------------------------------------------------------------
+
+    def fields(self, i: int) -> Fields:
+        """Prepared fields of batch `i`, in physical units, with the network's `target`."""
+        return self._fields(self._batch_number(i), self.epoch)
+
+    def _fields(self, i: int, epoch: int) -> Fields:
+        rng = None
+        if self.augment:
+            rng = np.random.default_rng([self.seed, epoch, i * self.process_count + self.process_index])
+        fields = self.task.prepare(self._read(i, epoch), rng)
+        return {**fields, "target": self.task.target(fields)}
+
+    def _read(self, i: int, epoch: int) -> Fields:
+        indices = self._indices(i, epoch)
+        if not self.shuffle:
+            return self.dataset.read(self.split, indices, self.task.read_names())
+        size = BLOCK * GROUP_BLOCKS
+        positions = np.arange(self._edges[i], self._edges[i + 1])
+        parts = []
+        for group in np.unique(positions // size):
+            first = max(group * size, self._edges[0])
+            members = np.sort(self._order(epoch)[first : min((group + 1) * size, self._edges[-1])])
+            wanted = indices[positions // size == group]
+            starts_here = positions[0] <= first or self._store.last == (epoch, i - 1)
+            parts.append(self._store.read((epoch, int(group)), self._reader, members, wanted, keep=starts_here))
+        self._store.last = (epoch, i)
+        return parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
+
+    def _reader(self, indices: np.ndarray) -> Fields:
+        return self.dataset.read(self.split, indices, self.task.read_names())
+
+    def _batch(self, i: int, epoch: int) -> tuple[np.ndarray, Any]:
+        fields = self._fields(i, epoch)
+        inputs = self.task.network_inputs(fields, self.statistics)
+        return np.asarray(inputs, np.float32), self.task.targets(fields, self.output_names)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, Any]:  # type: ignore[override]
+        return self._batch(self._batch_number(i), self.epoch)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Any]]:
+        epoch = self.epoch
+        return (self._batch(i, epoch) for i in range(len(self)))
+
+    # ---- for Keras ---------------------------------------------------------------------------------------------------
+
+    def as_tf_dataset(self, prefetch: int = 2) -> Any:
+        """The batches as a `tf.data.Dataset`, read ahead by one thread; needs TensorFlow.
+
+        An iteration gives the epoch that was set when it began. Iterating does not advance the epoch, since Keras may
+        iterate more often than it trains: give `epoch_callback()` to `fit`.
+        """
+        import tensorflow as tf
+
+        dataset = tf.data.Dataset.from_generator(lambda: iter(self), output_signature=self._signature(tf))
+        cardinality = tf.data.experimental.assert_cardinality(len(self))
+        return dataset.apply(cardinality).prefetch(prefetch)
+
+    def _signature(self, tf: Any) -> Any:
+        fields = self.task.prepare(self._reader(self._selected[:1]))
+        inputs = np.asarray(self.task.network_inputs(fields, self.statistics), np.float32)
+        targets = self.task.targets(fields, self.output_names)
+        return tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), (inputs, targets))
+
+    def as_pydataset(self, workers: int = 1, max_queue_size: int = 4) -> Any:
+        """The batches as a `keras.utils.PyDataset`, for any backend.
+
+        Give `shuffle=False` to `fit`: otherwise Keras permutes the batches once more, with a generator that is not seeded.
+
+        Args:
+            workers: Threads that prepare batches ahead; with 1 they are made when asked for.
+            max_queue_size: Batches that may wait, where there are several workers.
+        """
+        import keras
+
+        batches = self
+
+        class PyBatches(keras.utils.PyDataset):
+            def __len__(self) -> int:
+                return len(batches)
+
+            def __getitem__(self, i: int) -> tuple[np.ndarray, Any]:
+                return batches[i]
+
+        return PyBatches(workers=workers, use_multiprocessing=False, max_queue_size=max_queue_size)
+
+    def for_fit(self) -> Any:
+        """What to give to `fit`, `evaluate` or `predict` on the present backend."""
+        import keras
+
+        return self.as_tf_dataset() if keras.backend.backend() == "tensorflow" else self.as_pydataset(workers=2)
+
+    def epoch_callback(self) -> Any:
+        """A `keras.callbacks.Callback` that sets the epoch of these batches when `fit` begins it."""
+        import keras
+
+        batches = self
+
+        class SetEpoch(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                batches.set_epoch(epoch)
+
+        return SetEpoch()
+
+
+class _GroupStore:
+    """The groups read last, shared by the batches that are cut from them, and the order of the last epochs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._groups: OrderedDict[tuple[int, int], tuple[np.ndarray, Fields]] = OrderedDict()
+        self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
+        self.last: tuple[int, int] | None = None
+
+    def __reduce__(self) -> tuple[type[_GroupStore], tuple[()]]:
+        return _GroupStore, ()
+
+    def order(self, epoch: int, make: Any) -> np.ndarray:
+        with self._lock:
+            if epoch not in self._orders:
+                self._orders[epoch] = make()
+                while len(self._orders) > 2:
+                    self._orders.popitem(last=False)
+            return self._orders[epoch]
+
+    def read(self, key: tuple[int, int], read: Any, members: np.ndarray, wanted: np.ndarray, *, keep: bool) -> Fields:
+        """Fields of the samples `wanted` out of the group `members` (sorted).
+
+        A group is read as a whole when batches come in order; asked for at random, only what is wanted is read.
+        """
+        with self._lock:
+            if key not in self._groups:
+                if not keep:
+                    order = np.argsort(wanted, kind="stable")
+                    back = np.argsort(order, kind="stable")
+                    return {name: values[back] for name, values in read(wanted[order]).items()}
+                self._groups[key] = members, read(members)
+                while len(self._groups) > 2:
+                    self._groups.popitem(last=False)
+            members, fields = self._groups[key]
+        where = np.searchsorted(members, wanted)
+        return {name: values[where] for name, values in fields.items()}
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _batch_edges(kept: int, batch_size: int, index: int, count: int, drop_remainder: bool) -> np.ndarray:
+    """Positions in the epoch's order where the batches of a process begin, and the end of the last."""
+    if drop_remainder:
+        each = kept // (count * batch_size)
+        check(
+            each >= 1,
+            "With `drop_remainder` a split fills at least one batch in every process; use a smaller `batch_size`.",
+            samples=kept,
+            batch_size=batch_size,
+            process_count=count,
+        )
+        return index * each * batch_size + np.arange(each + 1) * batch_size
+    shares = np.arange(count + 1) * kept // count
+    sizes = np.diff(shares)
+    each = -(-int(sizes.max()) // batch_size)
+    check(
+        int(sizes.min()) >= each,
+        "Every process needs a sample for each batch; use `drop_remainder` or another `batch_size`.",
+        samples=kept,
+        batch_size=batch_size,
+        process_count=count,
+    )
+    size = int(sizes[index])
+    inner = np.minimum(np.arange(each) * batch_size, size - (each - np.arange(each)))
+    return shares[index] + np.array([*inner, size])
+
+
+def _check_fit(dataset: ShardDataset, task: Task, split: str) -> None:
+    """Raises unless the shards are for the task and the split has something to learn from."""
+    if task.name != dataset.task_name:
+        raise InputError(
+            f"The shards in {dataset.path} are for task '{dataset.task_name}'. Received task '{task.name}'."
+        )
+    total = dataset.num_samples(split)
+    if total == 0:
+        held = [name for name in SPLITS if dataset.num_samples(name)]
+        raise InputError(
+            f"Split '{split}' of {dataset.path} is empty; it has samples in: {', '.join(held) or 'none'}. "
+            "Use one of those, or make the shards with a share for this split."
+        )
+    if missing := [name for name in task.read_names() if name not in dataset.manifest.variables]:
+        raise DataError(
+            dataset.path,
+            variable=missing[0],
+            expected=f"the variable, which task '{task.name}' needs with the options {task.options()}",
+            found=f"only {', '.join(dataset.manifest.variables)}",
+            remedy="Change the task's options or make shards that hold it.",
+        )
+    counts = dataset.manifest.labels.get(split, {})
+    wanted = [v.name for v in task.variables() if v.flag_meanings and v.name in task.read_names()] or ["target"]
+    for name in wanted:
+        if counts.get(name) == 0:
+            raise DataError(
+                dataset.path,
+                variable=name,
+                expected=f"at least 1 label in split '{split}'",
+                found=f"{total} samples without any",
+                remedy="Use another split, or make shards with labels.",
+            )
