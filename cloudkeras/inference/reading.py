@@ -10,6 +10,7 @@ import netCDF4
 import numpy as np
 
 from ..datasets.schema import Variable
+from ..datasets.shards import NETCDF_LOCK
 from ..errors import DataError
 from ..tasks import Fields, Task
 
@@ -49,7 +50,8 @@ class SceneReader:
         if self.path.is_dir():
             raise DataError(path, expected="a scene as a NetCDF file", found="a folder")
         try:
-            self.dataset = netCDF4.Dataset(self.path)
+            with NETCDF_LOCK:
+                self.dataset = netCDF4.Dataset(self.path)
         except (OSError, RuntimeError) as error:
             raise DataError(
                 path,
@@ -68,14 +70,15 @@ class SceneReader:
             if not (self.rows and self.columns):
                 raise DataError(path, expected="at least one row and column", found=f"{self.rows} x {self.columns}")
         except BaseException:
-            self.dataset.close()
+            self.__exit__()
             raise
 
     def __enter__(self) -> SceneReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.dataset.close()
+        with NETCDF_LOCK:
+            self.dataset.close()
 
     def _check(self, variable: Variable, statistics: Mapping[str, Any]) -> None:
         """Raises `DataError` unless the file holds `variable` as the task means it."""
@@ -132,15 +135,17 @@ class SceneReader:
     def raw(self, name: str, rows: slice, columns: slice) -> np.ndarray:
         """A window of one variable as it is stored, not unpacked."""
         stored = self.dataset[name]
-        stored.set_auto_maskandscale(False)
-        try:
-            return np.asarray(self._values(name, (rows, columns)))
-        finally:
-            stored.set_auto_maskandscale(True)
+        with NETCDF_LOCK:
+            stored.set_auto_maskandscale(False)
+            try:
+                return np.asarray(self._values(name, (rows, columns)))
+            finally:
+                stored.set_auto_maskandscale(True)
 
     def _values(self, name: str, window: tuple[slice, slice]) -> Any:
         try:
-            return self.dataset[name][window]
+            with NETCDF_LOCK:
+                return self.dataset[name][window]
         except (OSError, RuntimeError) as error:
             raise DataError(
                 self.path,

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._version import __version__
 from ..datasets.schema import CONVENTIONS
+from ..datasets.shards import NETCDF_LOCK, new_file
 from ..errors import DataError, InputError, check
 from ..tasks import Fields, Task
 from .products import Products, chunk_length, output_dims, products_for
@@ -81,9 +82,11 @@ def predict_scene(
         tiles = scene_tiles(run, reader, tile, overlap, margin)
         products = products_for(task, probability=probability, spread=members > 1)
         with _created(out_path) as output:
-            products.define(output, reader, _chunks(tiles, task))
+            with NETCDF_LOCK:
+                products.define(output, reader, _chunks(tiles, task))
             _stream(Predictor(run, batch_size, members), reader, tiles, products, output, stretch_columns, progress)
-            output.setncatts(_attributes(run, reader, tiles, members))
+            with NETCDF_LOCK:
+                output.setncatts(_attributes(run, reader, tiles, members))
     return out_path
 
 
@@ -190,7 +193,8 @@ def _stream(
             mean, spread = blend.block(inner)
             prepared = {n: v[0] for n, v in reader.task.prepare({n: v[None] for n, v in fields.items()}).items()}
             block = {name: value[inner] for name, value in prepared.items()}
-            products.write(output, reader, (slice(top, bottom), slice(first, right)), mean, spread, block)
+            with NETCDF_LOCK:
+                products.write(output, reader, (slice(top, bottom), slice(first, right)), mean, spread, block)
             blend.advance(rows.complete_before(i) - top)
 
 
@@ -288,11 +292,11 @@ def _attributes(run: Any, reader: SceneReader, tiles: tuple[AxisTiles, AxisTiles
 @contextlib.contextmanager
 def _created(path: Path) -> Iterator[netCDF4.Dataset]:
     """A NetCDF-4 file under a temporary name, renamed to `path` on success and removed on any failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with netCDF4.Dataset(partial, "w") as dataset:
+    with new_file(path) as partial:
+        with NETCDF_LOCK:
+            dataset = netCDF4.Dataset(partial, "w")
+        try:
             yield dataset
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            with NETCDF_LOCK:
+                dataset.close()

@@ -228,7 +228,7 @@ def test_other_dimensions_bands_and_sizes_are_named(tmp_path):
     scene = write_phase_scene(tmp_path / "scene.nc", 33, 40)
     run = phase_run()
     run.statistics = {**run.statistics, "reflectance": {"mean": [0.0] * 5, "std": [1.0] * 5}}
-    with pytest.raises(DataError, match="expected 5 values along 'reflective_band'.*found 6"):
+    with pytest.raises(DataError, match=r"expected 5 values along 'reflective_band'.*found 6"):
         predict_scene(run, scene, tmp_path / "out.nc")
     with netCDF4.Dataset(tmp_path / "shard.nc", "w") as dataset:
         for name, size in (("sample", 2), ("y", 8), ("x", 8), ("reflective_band", 6)):
