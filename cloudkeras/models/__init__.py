@@ -1,1 +1,41 @@
-"""."""
+"""Model builders, and `MODELS`, which finds them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from ..errors import check_choice
+from .blocks import deep_supervision_loss_weights
+from .segnet import build_segnet
+from .sgmagnet import build_sgmagnet
+from .unet import build_unet
+from .unet3plus import build_unet3plus
+
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "sgmagnet": build_sgmagnet,
+    "unet3plus": build_unet3plus,
+    "unet": build_unet,
+    "segnet": build_segnet,
+}
+
+__all__ = [
+    "MODELS",
+    "build_segnet",
+    "build_sgmagnet",
+    "build_unet",
+    "build_unet3plus",
+    "deep_supervision_loss_weights",
+    "get_builder",
+]
+
+
+def get_builder(name: str) -> Callable[..., keras.Model]:
+    """The builder of that name.
+
+    Raises:
+        InputError: If there is none; the message lists the names.
+    """
+    check_choice(name, sorted(MODELS), "model")
+    return MODELS[name]

@@ -1,0 +1,96 @@
+"""UNet: encoder, decoder, and skips between equal scales."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from .blocks import INTERPOLATIONS, Blocks, InputShape, check_arguments, check_interpolation, output
+
+
+def unet_features(blocks: Blocks, x: Any, filters: tuple[int, ...], upsampling: str, part: str = "") -> list[Any]:
+    """The body of a UNet.
+
+    Returns:
+        Decoder features by scale, full resolution first, the deepest (the bottom of the U) last; the one at index i
+        has `filters[i]` channels and 1 / 2**i of the rows and columns.
+    """
+    skips = []
+    for i, width in enumerate(filters):
+        if i:
+            x = blocks.drop(blocks.pool(x, 2, f"{part}encoder{i}"), f"{part}encoder{i}")
+        x = blocks.conv_norm_relu(x, width, f"{part}encoder{i}", count=2)
+        skips.append(x)
+    features = [x]
+    for i in range(len(filters) - 2, -1, -1):
+        name = f"{part}decoder{i}"
+        x = _upsample(blocks, features[0], filters[i], upsampling, name)
+        x = layers.Concatenate(name=blocks.named(f"{name}_concat"))([skips[i], blocks.drop(x, name)])
+        features.insert(0, blocks.conv_norm_relu(x, filters[i], name, count=2))
+    return features
+
+
+def _upsample(blocks: Blocks, x: Any, filters: int, upsampling: str, part: str) -> Any:
+    if upsampling != "transpose":
+        x = blocks.upsample_conv(x, filters, 2, upsampling, f"{part}_up", fast=False)
+        return blocks.norm_relu(x, f"{part}_up")
+    return layers.Conv2DTranspose(
+        filters,
+        2,
+        strides=2,
+        kernel_initializer="he_normal",
+        kernel_regularizer=blocks.regularizer(),
+        name=blocks.named(f"{part}_up_conv"),
+    )(x)
+
+
+def build_unet(
+    input_shape: InputShape = (128, 128, 16),
+    num_classes: int = 4,
+    *,
+    levels: int | None = None,
+    filters: tuple[int, ...] = (32, 64, 128, 256, 512),
+    dropout: float = 0.0,
+    mc_dropout: bool = False,
+    l2: float = 0.0,
+    upsampling: str = "bilinear",
+    name: str = "unet",
+) -> keras.Model:
+    """Builds a UNet.
+
+    Two 3 x 3 convolutions a block, each with batch normalization and ReLU; "same" padding in place of the paper's
+    cropping. Upsampling is an interpolation and a 3 x 3 convolution, or the paper's 2 x 2 transposed convolution.
+
+    Args:
+        input_shape: (rows, columns, channels); rows and columns may be None.
+        num_classes: Values at each pixel or voxel.
+        levels: None for an image; a number makes a volume of that many levels through a shared 1 x 1 head.
+        filters: Channels per encoder scale, shallow to deep.
+        dropout: Dropout rate after each pooling and each upsampling.
+        mc_dropout: Whether dropout stays on at inference.
+        l2: L2 penalty on the convolution kernels.
+        upsampling: "bilinear", "nearest" or "transpose".
+        name: The model's name and the prefix of its layers' names.
+
+    Input shape:  (batch, rows, columns, channels), normalized, unitless.
+    Output shape: (batch, rows, columns, num_classes) or (batch, levels, rows, columns, num_classes), logits or linear
+        values, float32; the output is called "final".
+
+    Raises:
+        InputError: If an argument is out of its range, or rows or columns do not divide by `2**(len(filters) - 1)`.
+
+    Example:
+        >>> from cloudkeras.models import build_unet
+        >>> build_unet((64, 96, 3), 1, filters=(4, 8)).output_shape
+        (None, 64, 96, 1)
+
+    Reference: Ronneberger et al. 2015, arXiv 1505.04597, section 2.
+    """
+    check_arguments(input_shape, num_classes, levels, filters, dropout, l2)
+    check_interpolation(upsampling, (*INTERPOLATIONS, "transpose"))
+    blocks = Blocks(name, dropout, mc_dropout, l2)
+    inputs = keras.Input(input_shape, name=blocks.named("input"))
+    features = unet_features(blocks, inputs, tuple(filters), upsampling)
+    return keras.Model(inputs, output(blocks.head(features[0], num_classes, levels, "final", 1), "final"), name=name)
