@@ -1,0 +1,79 @@
+"""Scores. What follows a training is a Keras metric; what judges a method is a sum of counts and a formula.
+
+An object of `metrics_for(task)` has `statistics(truth, prediction, fields)`, which gives one row of counts a sample,
+and `compute(sums)`, which turns sums of rows into named scores. Sums may have leading axes (bootstrap replicates).
+The score of a data set does not depend on how it was cut into shards.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from ..tasks import BlindZone, Task
+from ..tasks.blind_zone import RANGES
+from .classification import ClassificationMetrics, confusion_matrix
+from .radar import RadarMetrics
+from .training import DecodedMAE, MacroF1
+
+__all__ = [
+    "ClassificationMetrics",
+    "DecodedMAE",
+    "MacroF1",
+    "Metrics",
+    "RadarMetrics",
+    "confusion_matrix",
+    "metrics_for",
+    "training_metrics",
+]
+
+
+class Metrics(Protocol):
+    """What `metrics_for` returns.
+
+    Attributes:
+        primary: The score by which methods are ranked.
+        count: The score that tells how many voxels were judged.
+        table: The scores of the printed table, in order.
+    """
+
+    primary: str
+    count: str
+    table: tuple[str, ...]
+
+    def higher_is_better(self, name: str) -> bool:
+        """Whether a larger value of that score is better."""
+
+    def statistics(self, truth: np.ndarray, prediction: np.ndarray, fields: Any = None) -> dict[str, np.ndarray]:
+        """Counts of each sample, arrays (sample, ...), from `task.truth` and `task.decode`."""
+
+    def compute(self, sums: Any) -> dict[str, np.ndarray]:
+        """Named scores, arrays (...), from summed counts (..., and the axes of the statistic)."""
+
+    def compute_profile(self, sums: Any) -> dict[str, np.ndarray]:
+        """Scores by level or height, arrays (..., level)."""
+
+
+def metrics_for(task: Task) -> Metrics:
+    """The scores of a task.
+
+    Raises:
+        InputError: If the task has none.
+    """
+    if isinstance(task, BlindZone):
+        return RadarMetrics(task.blind_rows)
+    if task.kind == "classification":
+        return ClassificationMetrics(task.classes)
+    raise InputError(f"No scores are defined for the task '{task.name}'.")
+
+
+def training_metrics(task: Task) -> list[Any]:
+    """Keras metrics for `compile`: "macro_f1" for classes; "mae" in physical units for values."""
+    if task.kind == "classification":
+        return [MacroF1(len(task.classes))]
+    if isinstance(task, BlindZone):
+        low, high = RANGES["reflectivity"]
+        return [DecodedMAE(scale=(high - low) / 1.5, minimum=-0.5, maximum=1.0)]
+    return [DecodedMAE()]
