@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .samples import SampleTable
     from .shards import NETCDF_LOCK, read_samples, read_shard, write_shard
     from .splits import SPLITS, block_splits, check_no_leak
-    from .validate import describe, find_problems
+    from .summary import describe
+    from .validate import find_problems
     from .writer import DatasetWriter, finish_dataset, shard_name
 
 _HOMES = {
@@ -31,7 +32,7 @@ _HOMES = {
     "StreamingStatistics": "normalize",
     "block_splits": "splits",
     "check_no_leak": "splits",
-    "describe": "validate",
+    "describe": "summary",
     "find_problems": "validate",
     "finish_dataset": "writer",
     "read_manifest": "manifest",

@@ -107,7 +107,8 @@ class ShardDataset:
             names: Variables.
 
         Returns:
-            By name, sample first: float32 in physical units with NaN for missing, or integers with -1 for a missing class.
+            By name, sample first: float32 in physical units with NaN for missing, or integers with -1 for a missing
+            class.
 
         Raises:
             DataError: If a shard cannot be read or lacks a variable.

@@ -15,13 +15,14 @@ __all__ = ["StreamingStatistics", "labelled_counts"]
 class StreamingStatistics:
     """Mean, standard deviation and range of physical variables, and class counts by level, from any number of updates.
 
-    Sums are float64 and merged by the formula for two groups (Chan et al. 1983), so that the result does not depend on how
-    the samples are cut into shards beyond rounding. Missing values (NaN, class -1) do not count. A quantity that was never
-    observed gets mean 0 and standard deviation 1.
+    Sums are float64 and merged by the formula for two groups (Chan et al. 1983), so that the result does not depend on
+    how the samples are cut into shards beyond rounding. Missing values (NaN, class -1) do not count. A quantity that
+    was never observed gets mean 0 and standard deviation 1.
 
     Args:
-        variables: Of the shards. Those with `flag_meanings` are counted; of the others, those with a scale factor or stored
-            as floats get moments, per entry of the last dimension if its name ends in "band", else one number for all.
+        variables: Of the shards. Those with `flag_meanings` are counted; of the others, those with a scale factor or
+            stored as floats get moments, per entry of the last dimension if its name ends in "band", else one number
+            for all.
     """
 
     def __init__(self, variables: Iterable[Variable]):

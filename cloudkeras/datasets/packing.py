@@ -27,7 +27,8 @@ def pack(variable: Variable, values: np.ndarray) -> np.ndarray:
         An array of `variable.packing.dtype`, same shape.
 
     Raises:
-        InputError: If a value is infinite, outside the valid range, or missing where nothing may be. Nothing is clipped.
+        InputError: If a value is infinite, outside the valid range, or missing where nothing may be. Nothing is
+            clipped.
     """
     values = np.asarray(values)
     check(values.dtype.kind in "fiub", f"'{variable.name}' is numeric.", dtype=str(values.dtype))

@@ -1,8 +1,8 @@
 """Batches for training and scoring, the same ones for every backend.
 
 `Batches` is NumPy alone; `as_tf_dataset` and `as_pydataset` hand the very same arrays to TensorFlow and to the other
-backends. Which samples are in batch `i`, in which order and how augmented, is a function of (seed, epoch, i) and of nothing
-else, so that a run that was killed goes on as if it had not been.
+backends. Which samples are in batch `i`, in which order and how augmented, is a function of (seed, epoch, i) and of
+nothing else, so that a run that was killed goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Batches(Sequence):
     """The batches of a split.
 
     With several processes each gets a contiguous share of the epoch's order, and all get the same number of batches. By
-    default no sample is lost: shares differ by at most one sample, and so may the sizes of the last two batches. For training
-    in step, where every process must have batches of one size, use `drop_remainder=True`: what does not fill a batch in every
-    process is left out, with `shuffle` other samples in every epoch.
+    default no sample is lost: shares differ by at most one sample, and so may the sizes of the last two batches. For
+    training in step, where every process must have batches of one size, use `drop_remainder=True`: what does not fill a
+    batch in every process is left out, with `shuffle` other samples in every epoch.
 
     Args:
         dataset: The shards.
@@ -212,7 +212,8 @@ class Batches(Sequence):
     def as_pydataset(self, workers: int = 1, max_queue_size: int = 4) -> Any:
         """The batches as a `keras.utils.PyDataset`, for any backend.
 
-        Give `shuffle=False` to `fit`: otherwise Keras permutes the batches once more, with a generator that is not seeded.
+        Give `shuffle=False` to `fit`: otherwise Keras permutes the batches once more, with a generator that is not
+        seeded.
 
         Args:
             workers: Threads that prepare batches ahead; with 1 they are made when asked for.

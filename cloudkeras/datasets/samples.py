@@ -57,7 +57,7 @@ class SampleTable:
         for name, array in arrays.items():
             if array.dtype == object and name == "granule":
                 array = np.array([str(value) for value in array.ravel()], dtype=np.str_).reshape(array.shape)
-            column = np.broadcast_to(array.astype(_DTYPES[name]), (length,)).copy()
+            column: np.ndarray = np.broadcast_to(array.astype(_DTYPES[name]), (length,)).copy()
             object.__setattr__(self, name, column)
             if column.dtype.kind == "f":
                 check(bool(np.isfinite(column).all()), f"`{name}` of every sample is finite.", **{name: column})

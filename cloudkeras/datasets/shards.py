@@ -1,8 +1,8 @@
 """Shards: NetCDF-4 files of samples, CF-1.11, that xarray opens with sensible coordinates.
 
 Layout of a file: dimension `sample` first in every variable, one sample a chunk, so that any sample is read without its
-neighbours. Physical quantities are packed (`schema.Packing`); time, place, window and granule of each sample are auxiliary
-coordinates. A file appears under its name only when it is complete.
+neighbours. Physical quantities are packed (`schema.Packing`); time, place, window and granule of each sample are
+auxiliary coordinates. A file appears under its name only when it is complete.
 
 netCDF4 and HDF5 are not thread-safe: whatever reads or writes NetCDF in this package holds `NETCDF_LOCK`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +109,8 @@ def write_shard(
         fields: Values by name, sample first: physical units with NaN for missing, classes with -1 for missing.
         samples: Time, place and window of each sample.
         coordinates: Further coordinate variables, e.g. `{"level": (("level",), heights, {"units": "km"})}`.
-        attributes: Further global attributes, e.g. `{"source": ..., "cloudkeras_task": "cloud_phase", "simulated": "true"}`.
+        attributes: Further global attributes, e.g. `{"source": ..., "cloudkeras_task": "cloud_phase", "simulated":
+            "true"}`.
         compression: A compression of `netCDF4.Dataset.createVariable`, or None.
         complevel: Its level; higher ones cost time and gain little on packed radiances.
 
@@ -285,8 +286,8 @@ def _forget(key: str) -> None:
 def opened(path: str | Path) -> Iterator[netCDF4.Dataset]:
     """The open file, without masks and scaling, under `NETCDF_LOCK`; the library's errors become `DataError`.
 
-    The last few files stay open, since opening costs as much as reading some samples. A file that changed on disk is opened
-    again; so is every file in a forked process.
+    The last few files stay open, since opening costs as much as reading some samples. A file that changed on disk is
+    opened again; so is every file in a forked process.
     """
     with NETCDF_LOCK:
         file = _opened_before(Path(path))
@@ -410,3 +411,8 @@ def read_samples(path: str | Path) -> SampleTable:
         return SampleTable(**columns)
     except InputError as error:
         raise DataError(path, expected="a valid table of samples", found=str(error)) from None
+
+
+def sample_units() -> dict[str, str]:
+    """Units of the variables that place a sample in time and space, "" for text."""
+    return {name: attributes.get("units", "") for name, attributes in _SAMPLE_ATTRIBUTES.items()}

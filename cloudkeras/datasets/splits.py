@@ -25,15 +25,15 @@ def block_splits(
 ) -> np.ndarray:
     """Assigns samples to splits by blocks of time and leaves out those that come too near to another split.
 
-    Where two neighbouring blocks belong to different splits, training gives way: its samples nearer than `gap_seconds` to a
-    sample of the other split are left out, so that the samples to score by, fewer as they are, stay. Between validation and
-    test, validation gives way.
+    Where two neighbouring blocks belong to different splits, training gives way: its samples nearer than `gap_seconds`
+    to a sample of the other split are left out, so that the samples to score by, fewer as they are, stay. Between
+    validation and test, validation gives way.
 
     Args:
         time_start: (n,) start of each sample, seconds since 1970-01-01 UTC, in any order.
         time_end: (n,) its end; None for instants.
-        blocks: `(first hour, last hour, split)`, hours since midnight UTC of the day of the earliest sample; a sample belongs
-            to the block that holds all of it.
+        blocks: `(first hour, last hour, split)`, hours since midnight UTC of the day of the earliest sample; a sample
+            belongs to the block that holds all of it.
         fractions: In place of blocks: the share of the samples of each split, in order of time, e.g.
             `{"train": 0.7, "validation": 0.15, "test": 0.15}`, or three numbers in that order.
         gap_seconds: Shortest time from the end of a sample to the start of one of another split.
@@ -61,11 +61,8 @@ def block_splits(
     for name in ("train", "validation"):  # who gives way
         others = np.isin(names, [split for split in SPLITS if SPLITS.index(split) > SPLITS.index(name)])
         mine = names == name
-        names[mine & (_distance(start, end, start[others], end[others]) < max(gap_seconds, _TOUCH))] = ""
+        names[mine & (_distance(start, end, start[others], end[others]) < gap_seconds)] = ""
     return names
-
-
-_TOUCH = 0.0  # with no gap, samples may touch but not overlap
 
 
 def _distance(start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray) -> np.ndarray:
@@ -122,11 +119,11 @@ def check_no_leak(
 ) -> None:
     """Proves that samples of different splits share no pixel and keep their distance in time.
 
-    Two rules. (1) Windows of different splits in the same granule do not overlap in rows and columns. (2) If `gap_seconds` is
-    above 0, samples of different splits that belong to the same granule, or to the same site whatever their granules are
-    called, lie at least that far apart, from the end of one to the start of the other. Samples belong to one site if their
-    centres agree within `site_degrees` (pairs up to twice as far are caught as well). For images of a fixed region choose it
-    as large as a patch.
+    Two rules. (1) Windows of different splits in the same granule do not overlap in rows and columns. (2) If
+    `gap_seconds` is above 0, samples of different splits that belong to the same granule, or to the same site whatever
+    their granules are called, lie at least that far apart, from the end of one to the start of the other. Samples
+    belong to one site if their centres agree within `site_degrees` (pairs up to twice as far are caught as well). For
+    images of a fixed region choose it as large as a patch.
 
     The cost is that of sorting, not of comparing all pairs.
 
@@ -180,8 +177,8 @@ def _shared_pixels(
 ) -> tuple[int, int] | None:
     """Two samples of different splits whose windows overlap, found through a grid of cells as large as a window.
 
-    A window touches at most four cells; windows that overlap share one. Inside a cell, windows of one split at one place are
-    alike, so that only different places are compared.
+    A window touches at most four cells; windows that overlap share one. Inside a cell, windows of one split at one
+    place are alike, so that only different places are compared.
     """
     rows, columns = patch_shape
     unique = np.unique(np.stack([granule, samples.y_start, samples.x_start, split], axis=1), axis=0, return_index=True)
@@ -200,7 +197,7 @@ def _shared_pixels(
 
 
 def _sites(samples: SampleTable, degrees: float) -> list[np.ndarray]:
-    """Site numbers by four shifted grids of cells twice `degrees` wide: who is nearer than `degrees` shares one of them."""
+    """Site numbers by four shifted grids of cells twice `degrees` wide: pairs nearer than `degrees` share a cell."""
     width = 2 * degrees
     grids = []
     for shift_y in (0.0, degrees):
@@ -214,8 +211,8 @@ def _sites(samples: SampleTable, degrees: float) -> list[np.ndarray]:
 def _too_near(samples: SampleTable, split: np.ndarray, group: np.ndarray, gap: float) -> tuple[int, int] | None:
     """Two samples of one group and different splits nearer in time than the gap.
 
-    In order of start, the nearest earlier sample of another split is the one that ends last among those, so two candidates
-    a group are enough: the latest end so far, and the latest end of any split but that one's.
+    In order of start, the nearest earlier sample of another split is the one that ends last among those, so two
+    candidates a group are enough: the latest end so far, and the latest end of any split but that one's.
     """
     order = np.lexsort((samples.time_start, group))
     best: list[tuple[float, int]] = []

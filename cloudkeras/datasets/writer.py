@@ -70,7 +70,7 @@ class DatasetWriter:
         check(samples_per_shard >= 1, "`samples_per_shard` is at least 1.", samples_per_shard=samples_per_shard)
         self.folder = Path(folder)
         self.task = task
-        self._finish = {
+        self._finish: dict[str, Any] = {
             "provenance": dict(provenance),
             "simulated": bool(simulated),
             "gap_seconds": float(gap_seconds),
@@ -179,7 +179,8 @@ def finish_dataset(
 ) -> Path:
     """Writes the manifest of shards that are complete, e.g. made by several processes with `shards.write_shard`.
 
-    Reads all of them: checks, counts labels, sums the statistics of the training split, proves that the splits do not leak.
+    Reads all of them: checks, counts labels, sums the statistics of the training split, proves that the splits do not
+    leak.
 
     Args:
         folder: The folder that holds the shards.
@@ -204,7 +205,7 @@ def finish_dataset(
     }
     total = sum(len(files) for files in paths.values())
     check(total > 0, "A dataset holds at least 1 sample.", files=total)
-    reader = _ShardReader(task)
+    reader = ShardSummary(task)
     tables: dict[str, list[SampleTable]] = {split: [] for split in SPLITS}
     entries: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
     done = 0
@@ -238,8 +239,18 @@ def finish_dataset(
     return path
 
 
-class _ShardReader:
-    """Reads shard after shard, keeping what the manifest needs."""
+class ShardSummary:
+    """What a manifest says of its shards, gathered file by file.
+
+    Args:
+        task: The task of the shards.
+
+    Attributes:
+        statistics: Of the training split.
+        labels: Labelled values by split and variable.
+        names: Variables of the task that the shards hold.
+        patch_shape: Rows and columns of the images, None before the first file.
+    """
 
     def __init__(self, task: Task):
         self.task = task
@@ -249,6 +260,11 @@ class _ShardReader:
         self.patch_shape: tuple[int, int] | None = None
 
     def read(self, split: str, path: Path) -> SampleTable:
+        """Adds a file and returns its samples.
+
+        Raises:
+            DataError: If it is not a shard of the task or differs from the others in variables or shape.
+        """
         check_version(path)
         with opened(path) as file:
             held = [variable.name for variable in self.task.variables() if variable.name in file.variables]

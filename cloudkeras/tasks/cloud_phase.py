@@ -25,6 +25,7 @@ REFLECTANCE = Variable(
     Packing("i2", 1e-4, 0.0, -32768),
     "reflectance, AHI bands 1 to 6",
     "toa_bidirectional_reflectance",
+    sizes=(None, None, None, len(REFLECTIVE_BANDS_UM)),
 )
 BRIGHTNESS_TEMPERATURE = Variable(
     "brightness_temperature",
@@ -34,6 +35,7 @@ BRIGHTNESS_TEMPERATURE = Variable(
     Packing("i2", 0.01, 273.15, -32768),
     "brightness temperature, AHI bands 7 to 16",
     "toa_brightness_temperature",
+    sizes=(None, None, None, len(EMISSIVE_BANDS_UM)),
 )
 SOLAR_ZENITH_ANGLE = Variable(
     "solar_zenith_angle",
@@ -62,6 +64,7 @@ PHASE = Variable(
     Packing("i1", fill=CLASS_MISSING),
     "cloud phase along the track",
     flag_meanings=_PHASES,
+    sizes=(None, None, NUM_LEVELS),
 )
 PHASE_DENSE = Variable(
     "phase_dense",
@@ -72,6 +75,7 @@ PHASE_DENSE = Variable(
     "cloud phase everywhere",
     required=False,
     flag_meanings=_PHASES,
+    sizes=(None, NUM_LEVELS, None, None),
 )
 PROFILE_Y = Variable(
     "profile_y", ("sample", "profile"), "1", (-1, 32767), Packing("i2"), "row of each profile in the patch, -1 for none"
