@@ -1,0 +1,19 @@
+"""Figures. Matplotlib is imported with this package alone, never by `import cloudkeras`."""
+
+from .phase import plot_phase_curtain, plot_phase_plan
+from .radar import plot_radar_curtain
+from .results import plot_history, plot_scores
+from .scene import plot_scene
+from .style import CLASS_COLORS, class_colormap, save_figure
+
+__all__ = [
+    "CLASS_COLORS",
+    "class_colormap",
+    "plot_history",
+    "plot_phase_curtain",
+    "plot_phase_plan",
+    "plot_radar_curtain",
+    "plot_scene",
+    "plot_scores",
+    "save_figure",
+]

@@ -1,0 +1,151 @@
+"""Figures of results: scores with their intervals, and the course of a training."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..errors import DataError, check
+from .style import LINE_COLORS, bare, new_figure, title_of
+
+Interval = tuple[float, float, float]
+
+
+def plot_scores(
+    scores: Any,
+    *,
+    metrics: Sequence[str] | None = None,
+    title: str = "Scores on the test split",
+    simulated: bool | None = None,
+) -> Figure:
+    """One panel a metric, one row a method: the value as a point, its bootstrap interval as a line.
+
+    Args:
+        scores: What `cloudkeras.evaluate` returns, or method to metric to (value, low, high); low and high are NaN
+            where there is no interval.
+        metrics: Metrics to show, in order; None shows those that all methods have, twelve at most.
+        title: Title of the figure.
+        simulated: Whether the data are simulated; the title says so.
+    """
+    table = score_table(scores)
+    check(len(table) > 0, "`scores` has at least one method.", methods=list(table))
+    shared = [m for m in next(iter(table.values())) if all(m in row for row in table.values())]
+    chosen = list(metrics) if metrics is not None else shared[:12]
+    unknown = sorted(set(chosen) - set(shared))
+    check(bool(chosen) and not unknown, f"Metrics that all methods have: {', '.join(shared)}.", metrics=chosen)
+    across = min(3, len(chosen))
+    down = -(-len(chosen) // across)
+    figure = new_figure(1.6 + 2.9 * across, 0.8 + down * (0.75 + 0.27 * len(table)))
+    axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
+    for spare in axes[len(chosen) :]:
+        spare.remove()
+    for axis, metric in zip(axes, chosen, strict=False):
+        _draw_metric(axis, metric, {name: row[metric] for name, row in table.items()})
+    figure.suptitle(title_of(title, simulated), fontsize=12)
+    return figure
+
+
+def score_table(scores: Any) -> dict[str, dict[str, Interval]]:
+    """Scores as method -> metric -> (value, low, high)."""
+    if isinstance(scores, Mapping):
+        return {str(name): {str(m): _interval(v) for m, v in row.items()} for name, row in scores.items()}
+    return {str(name): {str(m): _interval(v) for m, v in row.items()} for name, row in scores.intervals().items()}
+
+
+def _interval(value: Any) -> Interval:
+    if np.ndim(value) == 0:
+        return float(value), float("nan"), float("nan")
+    middle, low, high = (float("nan") if v is None else float(v) for v in value)
+    return middle, low, high
+
+
+def _draw_metric(axis: Axes, metric: str, values: Mapping[str, Interval]) -> None:
+    for place, (value, low, high) in enumerate(values.values()):
+        color = LINE_COLORS[place % len(LINE_COLORS)]
+        if np.isfinite([low, high]).all():
+            axis.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", alpha=0.55)
+        axis.plot(value, place, marker="o", markersize=6, color=color)
+    axis.set_title(metric, fontsize=10)
+    axis.set_yticks(range(len(values)), list(values))
+    axis.set_ylim(len(values) - 0.5, -0.5)
+    axis.margins(x=0.12)
+    axis.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.tick_params(labelsize=8)
+    bare(axis)
+
+
+def plot_history(path: str | Path, *, title: str | None = None, simulated: bool | None = None) -> Figure:
+    """The course of a training: each logged value against the epoch, training and validation together.
+
+    Args:
+        path: `history.csv` of a run folder, or the folder.
+        title: Title of the figure; None takes the name of the folder.
+        simulated: Whether the data are simulated; the title says so.
+
+    Raises:
+        DataError: If the file is not a history.
+    """
+    path = Path(path)
+    file = path / "history.csv" if path.is_dir() else path
+    history = _read_history(file)
+    epochs = history.pop("epoch")
+    names = [n for n in history if not n.startswith("val_") and np.isfinite(history[n]).any()]
+    names += [n[4:] for n in history if n.startswith("val_") and n[4:] not in history]
+    names = [n for n in names if n not in ("seconds", "time")]
+    if not names:
+        raise DataError(file, expected="logged values beside the epoch", found="none")
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    figure = new_figure(0.6 + 3.4 * across, 0.9 + 2.3 * down)
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for spare in axes[len(names) :]:
+        spare.remove()
+    for axis, name in zip(axes, names, strict=False):
+        _draw_history(axis, name, epochs, history)
+    figure.suptitle(title_of(title or file.resolve().parent.name, simulated), fontsize=12)
+    return figure
+
+
+def _read_history(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except UnicodeDecodeError as error:
+        raise DataError(file, expected="a history as CSV", found=str(error)) from error
+    if not rows or "epoch" not in rows[0]:
+        raise DataError(file, expected="a column 'epoch' and at least one row", found=f"{len(rows)} rows")
+    return {name: np.array([_number(row[name]) for row in rows]) for name in rows[0] if name}
+
+
+def _number(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _draw_history(axis: Axes, name: str, epochs: np.ndarray, history: Mapping[str, np.ndarray]) -> None:
+    drawn = 0
+    for key, label, color in ((name, "training", LINE_COLORS[1]), (f"val_{name}", "validation", LINE_COLORS[2])):
+        if key in history and np.isfinite(history[key]).any():
+            marker = "o" if len(epochs) < 30 else None
+            axis.plot(epochs, history[key], color=color, label=label, linewidth=1.6, marker=marker, markersize=3)
+            drawn += 1
+    axis.set_title(name.replace("_", " "), fontsize=10)
+    axis.set_xlabel("epoch", fontsize=9)
+    values = np.concatenate([history[k] for k in (name, f"val_{name}") if k in history])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() > 50 * values.min():
+        axis.set_yscale("log")
+    axis.grid(color="#e5e5e5", linewidth=0.6)
+    axis.tick_params(labelsize=8)
+    if drawn > 1:
+        axis.legend(frameon=False, fontsize=8)
+    bare(axis)
