@@ -127,7 +127,7 @@ def simulate_dataset(
     Raises:
         InputError: If an argument is out of bounds or the folder holds something else.
     """
-    from .. import finish_dataset
+    from ..writer import finish_dataset
 
     shape = (size, size) if isinstance(size, int | np.integer) else (int(size[0]), int(size[1]))
     check(samples > 0, "`samples` is positive.", samples=samples)

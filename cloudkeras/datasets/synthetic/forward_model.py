@@ -8,11 +8,11 @@ import numpy as np
 
 from ...tasks.cloud_phase import EMISSIVE_BANDS_UM, REFLECTIVE_BANDS_UM
 from .atmosphere import LEVEL_CENTERS_KM, Atmosphere
-from .clouds import CloudColumns
+from .clouds import DETECTION_OPTICAL_DEPTH, CloudColumns
 from .geometry import Geometry
 from .infrared import air_columns, brightness_temperature, infrared_radiance, planck_radiance
 from .optics import CloudOptics
-from .solar import SOLAR_IRRADIANCE_39, daylight, reflectance
+from .solar import SOLAR_IRRADIANCE_39, daylight, reflectance, stack_clouds
 from .surface import Surface, glint_reflectance
 
 NOISE_EQUIVALENT_K = (0.16, 0.40, 0.10, 0.32, 0.10, 0.10, 0.10, 0.10, 0.10, 0.30)
@@ -60,14 +60,16 @@ def simulate_image(
     center_k = air.temperature(LEVEL_CENTERS_KM[:, None]).astype(np.float32)
     cos_view = np.cos(np.radians(at(geometry.sensor_zenith)))
     zenith = at(geometry.solar_zenith)
+    columns = air_columns(air, center_k, clouds.optical_depth > DETECTION_OPTICAL_DEPTH)
+    emissivity = surface.emissivity(index)
     infrared = infrared_radiance(
-        air_columns(air, center_k, clouds.optical_depth > 0.02),
+        columns,
         air,
         clouds,
         optics,
         cos_view,
         air.surface_air_k + at(surface.skin_offset_k),
-        surface.emissivity(index),
+        emissivity,
     )
     radiance = infrared.radiance
     day = daylight(zenith)
@@ -78,7 +80,9 @@ def simulate_image(
         glint = surface.cover.reshape(-1, 4)[index][:, 0] * glint_reflectance(
             cos_sun, cos_view, azimuth, surface.wind_m_s
         )
-        solar = reflectance(clouds, cos_sun, cos_view, azimuth, surface.albedo(index), glint) * day[:, None]
+        albedo = np.concatenate([surface.albedo(index), 1.0 - emissivity[:, :1]], axis=1)
+        stack = stack_clouds(clouds, columns.edge_hpa)
+        solar = reflectance(stack, optics, cos_sun, cos_view, azimuth, albedo, glint) * day[:, None]
         reflected = solar[:, :6]
         radiance[:, 0] += solar[:, 6] * SOLAR_IRRADIANCE_39 / np.pi * cos_sun * infrared.transmittance_39
     if noise is not None:

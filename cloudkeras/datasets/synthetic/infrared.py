@@ -174,11 +174,11 @@ def infrared_radiance(
     lower_k = atmosphere.temperature(clouds.lower_km)
     upper_k = atmosphere.temperature(clouds.upper_km)
     radiance = np.empty((len(slant), len(EMISSIVE_BANDS_UM)), np.float32)
-    transmittance_39 = None
+    transmittance_39 = np.ones_like(slant)
+    absorption, backscatter = optics.infrared(clouds, cos_view)
     for index, band in enumerate(EMISSIVE_BANDS_UM):
         gas = depths[band] * slant
-        absorption, backscatter = optics.infrared(index, clouds, cos_view)
-        cloud = _above(absorption * slant)
+        cloud = _above(absorption[index] * slant)
         if index == 0:
             top = np.argmax(_above(clouds.optical_depth)[::-1] > 0.3, axis=0)
             top_edge = np.where(top == 0, 0, len(gas) - top)
@@ -190,7 +190,7 @@ def infrared_radiance(
             planck_radiance(band, atmosphere.stratosphere_k),
             gas,
             cloud,
-            backscatter,
+            backscatter[index],
             emissivity[:, index],
         )
     return InfraredResult(radiance, transmittance_39)
@@ -206,7 +206,7 @@ def _emission(lower, upper, skin, stratosphere, gas, cloud, backscatter, emissiv
         stratosphere: Planck radiance above the highest level, (pixels,).
         gas: Slant optical depth of the gases from each edge to space, (levels + 1, pixels).
         cloud: The same of particles.
-        backscatter: Share of radiance from above that a level's particles send back instead of emitting, (levels, pixels).
+        backscatter: Share of radiance from above that a level's particles send back instead of emitting.
         emissivity: Of the surface, (pixels,).
     """
     depth = gas + cloud
