@@ -27,7 +27,7 @@ class SweepOracle(keras_tuner.oracles.BayesianOptimizationOracle):
     What differs from KerasTuner 1.4.8, and why:
 
     - The seed is honoured, 0 too, and each suggestion is a function of seed and tried points alone.
-    - No point is suggested twice: the acquisition is minimized over points not tried; when none is left the search ends.
+    - No point is suggested twice: the acquisition is minimized over points not tried; without any the search ends.
     - A failed trial is kept as "worst finite score + margin" and the margin follows the scores, so that the Gaussian
       process learns to stay away (KerasTuner leaves NaN out and takes infinity for 0, the best there is).
     - Names of losses and optimizers have one axis each, since they have no order.

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError, check, check_choice
 from ..losses import LOSSES, class_weights, get_loss
 from ..metrics import training_metrics
-from ..models import MODELS, default_loss_weights
+from ..models import MODELS, deep_supervision_loss_weights
 from ..tasks import Task
 from .config import RunConfig
 from .environment import accelerators
@@ -81,7 +81,7 @@ def check_model_fits(model: Any, task: Task, target: np.ndarray, name: str) -> N
     fits = len(found) == len(expected) and all(f in (None, e) for f, e in zip(found, expected, strict=True))
     check(
         fits,
-        f"The model {name!r} does not fit the task {task.name!r}: the task's targets need the output {expected}, the "
+        f"The model {name!r} does not fit the task {task.name!r}: its targets need the output {expected}, the "
         f"model gives {found}. Choose another `model`, or mend `model_options`.",
     )
 
@@ -144,7 +144,7 @@ def use_jit(config: RunConfig) -> bool:
 
 
 def compile_model(model: Any, config: RunConfig, task: Task, statistics: Mapping[str, Any]) -> None:
-    """Compiles in place: the loss on `final` and every `aux_*`, binary cross-entropy on `presence`, metrics on `final`."""
+    """Compiles in place: loss on `final` and every `aux_*`, binary cross-entropy on `presence`, metrics on `final`."""
     names = output_names(model)
     optimizer, metrics = make_optimizer(config), training_metrics(task)
     if names == ("final",):
@@ -157,6 +157,6 @@ def compile_model(model: Any, config: RunConfig, task: Task, statistics: Mapping
             else make_loss(config, task, statistics)
             for name in names
         }
-        weights, metrics = default_loss_weights(model), {"final": metrics}
+        weights, metrics = deep_supervision_loss_weights(model), {"final": metrics}
     model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, metrics=metrics, jit_compile=use_jit(config))
     model.optimizer.build(model.trainable_variables)

@@ -58,8 +58,9 @@ class RunConfig:
         jit: XLA compilation: "on", "off", or "auto" for accelerators only (on a CPU it makes 3-D convolutions about
             ten times slower).
         augment: Whether to flip training samples where physics allows.
-        limit_train_batches: Steps of an epoch at most; None for all.
-        limit_validation_batches: Validation batches at most; None for all.
+        limit_train_batches: Steps of an epoch at most, on that many samples spread evenly over the split, the same in
+            each epoch; None for all.
+        limit_validation_batches: The same for validation.
         name: Name of the run in tables; None takes the name of its folder.
     """
 

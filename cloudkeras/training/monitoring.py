@@ -27,17 +27,6 @@ class TrainingDivergedError(InputError):
     """The loss or the monitored value became NaN or infinite."""
 
 
-class EpochOrder(keras.callbacks.Callback):
-    """Tells the batches the epoch, of which their order and augmentation are a pure function."""
-
-    def __init__(self, batches: Any):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.batches.set_epoch(epoch)
-
-
 class StepDecay(keras.callbacks.Callback):
     """Sets the learning rate of each epoch from the configuration, so that a resumed run needs no state for it."""
 
@@ -166,7 +155,8 @@ class Recorder(keras.callbacks.Callback):
 
     def _report(self, row: dict[str, float], value: float) -> None:
         done, total = self.progress.epoch, self.config.epochs
-        typical = sorted(self.epoch_seconds)[len(self.epoch_seconds) // 2]
+        later = sorted(self.epoch_seconds[1:] or self.epoch_seconds)  # the first one compiles
+        typical = later[len(later) // 2]
         logger.info(
             "epoch %d/%d  loss %.4g  val_loss %.4g  %s %.4g (best %.4g at %d)  lr %.3g  %.1f s/epoch  %s left",
             *(done, total, row["loss"], row.get("val_loss", math.nan), self.config.monitor, value),

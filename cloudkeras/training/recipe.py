@@ -15,9 +15,8 @@ from ..tasks import Task
 from .assembly import build_model, check_model_fits, compile_model, output_names
 from .checkpoint import lock_folder, read_progress, restore_state, write_json
 from .config import RunConfig, read_json_object
-from .environment import describe_environment
+from .environment import describe_environment, device_name, manifest_checksum
 from .monitoring import (
-    EpochOrder,
     FiniteCheck,
     Recorder,
     StepDecay,
@@ -55,17 +54,12 @@ def train(config: RunConfig, out: str | Path) -> Run:
     config, out = config.resolved(), Path(out)
     dataset = ShardDataset.open(Path(config.data))
     task = config.make_task()
-    check(
-        dataset.task_name == task.name,
-        f"{config.data} holds shards of the task {dataset.task_name!r}.",
-        task=task.name,
-    )
+    check(not out.exists() or out.is_dir(), "`out` is a folder.", out=str(out))
     if (out / "config.json").exists():
         _check_same(config, out)
-    else:
-        check(not out.exists() or out.is_dir(), "`out` is a folder.", out=str(out))
-        for split in ("train", "validation"):
-            check(dataset.num_samples(split) > 0, f"{config.data}: the split {split!r} has no sample.")
+    if (out / "summary.json").exists():
+        logger.info("%s is finished already", out)
+        return load_run(out)
     training, validation, model, deployed = _assemble(config, task, dataset)
     out.mkdir(parents=True, exist_ok=True)
     with lock_folder(out):
@@ -83,15 +77,14 @@ def _check_same(config: RunConfig, out: Path) -> None:
     environment = out / "environment.json"
     if environment.exists():
         known = read_json_object(environment)["sessions"][0]["data_manifest_sha256"]
-        now = describe_environment(Path(config.data))["data_manifest_sha256"]
+        now = manifest_checksum(Path(config.data))
         check(known == now, f"{out} holds a run on other data: the manifest of {config.data} has changed since.")
 
 
 def _assemble(config: RunConfig, task: Task, dataset: ShardDataset) -> tuple[Batches, Batches, Any, Any]:
     """Batches of both splits, the compiled model, and its float32 twin that is kept."""
     keras.utils.set_random_seed(config.seed)
-    rows, columns = dataset.image_shape(task)
-    shape = (rows, columns, len(task.channel_names()))
+    shape = (*dataset.image_shape(task), len(task.channel_names()))
     model = build_model(config, task, shape, config.precision)
     deployed = build_model(config, task, shape)
     compile_model(model, config, task, dataset.statistics)
@@ -103,6 +96,7 @@ def _assemble(config: RunConfig, task: Task, dataset: ShardDataset) -> tuple[Bat
 
 def _batches(config: RunConfig, task: Task, dataset: ShardDataset, split: str, model: Any) -> Batches:
     is_training = split == "train"
+    limit = config.limit_train_batches if is_training else config.limit_validation_batches
     return Batches(
         dataset,
         task,
@@ -112,7 +106,7 @@ def _batches(config: RunConfig, task: Task, dataset: ShardDataset, split: str, m
         shuffle=is_training,
         augment=is_training and config.augment,
         seed=config.seed,
-        limit=config.limit_train_batches if is_training else config.limit_validation_batches,
+        limit=None if limit is None else limit * config.batch_size,
     )
 
 
@@ -145,8 +139,9 @@ def _fit(config: RunConfig, out: Path, training: Batches, validation: Batches, m
                 epochs=config.epochs,
                 initial_epoch=progress.epoch,
                 verbose=0,
+                shuffle=False,
                 callbacks=[
-                    EpochOrder(training),
+                    training.epoch_callback(),
                     StepDecay(config),
                     FiniteCheck(config),
                     StepReport(config.epochs),
@@ -174,8 +169,6 @@ def _fit(config: RunConfig, out: Path, training: Batches, validation: Batches, m
 
 
 def _announce(config: RunConfig, out: Path, training: Batches, validation: Batches, model: Any, epoch: int) -> None:
-    from .environment import device_name
-
     logger.info(
         "%s %s on %s: %d parameters, %d + %d batches of %d an epoch, run folder %s",
         *("continuing" if epoch else "training", config.model, device_name(), model.count_params()),

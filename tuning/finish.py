@@ -1,0 +1,121 @@
+"""The end of a sweep: ranked table, figure, the best model retrained, scored beside the baselines and exported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cloudkeras.datasets import Batches, ShardDataset
+from cloudkeras.errors import InputError
+from cloudkeras.training import Run, RunConfig, train
+from cloudkeras.training.checkpoint import write_text
+from tuning.figure import draw_trials
+from tuning.search_space import Space, configuration
+from tuning.trials import Row, write_tables
+
+logger = logging.getLogger("cloudkeras")
+
+
+def finish(
+    rows: Sequence[Row],
+    space: Space,
+    base: RunConfig,
+    retrain: RunConfig,
+    dataset: ShardDataset,
+    out: Path,
+    *,
+    bootstrap: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> None:
+    """Writes all results of a sweep whose trials are done; what is there already is not made again.
+
+    Args:
+        rows: Ranked trials.
+        space: The parameters that were searched.
+        base: What the trials share.
+        retrain: The same for the best model, with its longer training.
+        dataset: The shards.
+        out: Folder of the sweep.
+        bootstrap: Resamples of the intervals.
+        seed: Seed of the resampling.
+        say: Receives lines of progress.
+    """
+    monitor = str(base.monitor)
+    table = write_tables(rows, monitor, out)
+    draw_trials(rows, space, monitor, base.maximize, out / "trials.png")
+    print(f"\n{table}")
+    say(f"retraining the best, trial {rows[0].trial}, for {retrain.epochs} epochs at most, in {out / 'best'}")
+    run = train(configuration(retrain, rows[0].values), out / "best")
+    scores = score(run, dataset, out / "scores", bootstrap, seed, say)
+    exported = export(run, out, say)
+    report = _report(run, rows, table, scores, dataset, monitor)
+    write_text(out / "report.md", report)
+    print(f"\n{scores}\n" if scores else "")
+    say(f"trials   {out / 'trials.md'}, {out / 'trials.csv'}, {out / 'trials.png'}")
+    say(f"model    {run.path}")
+    say(f"scores   {out / 'scores'}")
+    if exported is not None:
+        say(f"exported {exported}")
+    say(f"report   {out / 'report.md'}")
+
+
+def score(
+    run: Run, dataset: ShardDataset, folder: Path, bootstrap: int, seed: int, say: Callable[[str], None]
+) -> str | None:
+    """Scores the run and the task's baselines on the same pixels of the test split.
+
+    Returns:
+        The table in Markdown, or None where there is no test split.
+    """
+    if dataset.num_samples("test") == 0:
+        say("no scores: the data have no test split")
+        return None
+    from cloudkeras.baselines import baselines_for
+    from cloudkeras.evaluation import evaluate
+
+    say(f"scoring on {dataset.num_samples('test')} test samples")
+    training = Batches(dataset, run.task, "train", run.batch_size)
+    baselines = [method.fit(training, dataset.statistics) for method in baselines_for(run.task)]
+    scores = evaluate(run.task, dataset, [run, *baselines], split="test", bootstrap=bootstrap, seed=seed)
+    folder.mkdir(exist_ok=True)
+    markdown = str(scores.to_markdown())
+    write_text(folder / "scores.md", markdown)
+    write_text(folder / "scores.json", scores.to_json())
+    return markdown
+
+
+def export(run: Run, out: Path, say: Callable[[str], None]) -> Path | None:
+    """Exports the run; on another backend than TensorFlow without the SavedModel, and says so."""
+    from cloudkeras.export import export_run
+
+    folder = out / "export"
+    scores = out / "scores" / "scores.json"
+    try:
+        return export_run(run, folder, scores=scores if scores.exists() else None)
+    except InputError as error:
+        say(f"export: {error}")
+        return folder if folder.exists() else None
+
+
+def _report(run: Run, rows: Sequence[Row], table: str, scores: str | None, dataset: ShardDataset, monitor: str) -> str:
+    progress = run.progress
+    simulated = "simulated" if dataset.simulated else "observed"
+    config = run.config
+    lines = [
+        f"# Sweep: {config.task}, {config.model}",
+        "",
+        f"{len(rows)} trials on {simulated} data ({dataset.path}). Score: best mean of three epochs in a row of "
+        f"`{monitor}`, {'higher' if config.maximize else 'lower'} is better.",
+        "",
+        table,
+        "![trials](trials.png)",
+        "",
+        f"The best was trained again for {progress.epoch} epochs: `{monitor}` {progress.best_value:.4g} at epoch "
+        f"{progress.best_epoch}. Its configuration is in `best/config.json`.",
+        "",
+    ]
+    if scores:
+        lines += ["## Test split", "", scores]
+    return "\n".join(lines)
