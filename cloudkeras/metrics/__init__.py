@@ -7,13 +7,14 @@ The score of a data set does not depend on how it was cut into shards.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import InputError
 from ..tasks import BlindZone, Task
-from ..tasks.blind_zone import RANGES
+from ..tasks.blind_zone import ECHO_THRESHOLD, RANGES
 from .classification import ClassificationMetrics, confusion_matrix
 from .radar import RadarMetrics
 from .training import DecodedMAE, MacroF1
@@ -31,17 +32,23 @@ __all__ = [
 
 
 class Metrics(Protocol):
-    """What `metrics_for` returns.
+    """What `metrics_for` returns."""
 
-    Attributes:
-        primary: The score by which methods are ranked.
-        count: The score that tells how many voxels were judged.
-        table: The scores of the printed table, in order.
-    """
+    @property
+    def primary(self) -> str:
+        """The score by which methods are ranked."""
 
-    primary: str
-    count: str
-    table: tuple[str, ...]
+    @property
+    def count(self) -> str:
+        """The score that tells how many voxels were judged."""
+
+    @property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        """Titles and scores of the printed tables."""
+
+    @property
+    def profile(self) -> tuple[str, ...]:
+        """The scores that are listed by level or height."""
 
     def higher_is_better(self, name: str) -> bool:
         """Whether a larger value of that score is better."""
@@ -75,5 +82,5 @@ def training_metrics(task: Task) -> list[Any]:
         return [MacroF1(len(task.classes))]
     if isinstance(task, BlindZone):
         low, high = RANGES["reflectivity"]
-        return [DecodedMAE(scale=(high - low) / 1.5, minimum=-0.5, maximum=1.0)]
+        return [DecodedMAE(scale=(high - low) / 1.5, minimum=ECHO_THRESHOLD, maximum=1.0)]
     return [DecodedMAE()]

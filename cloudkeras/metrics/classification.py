@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import check
 
 SCORES = ("precision", "recall", "f1", "iou")
+_ORDER = ("f1", "iou", "precision", "recall")
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
@@ -130,8 +131,9 @@ class ClassificationMetrics:
 
     Attributes:
         primary: The score by which methods are ranked.
-        table: The scores of the printed table, in order.
         count: The score that tells how many voxels were judged.
+        tables: Titles and scores of the printed tables.
+        profile: The scores that are listed by level.
     """
 
     primary = "f1_macro"
@@ -139,11 +141,17 @@ class ClassificationMetrics:
 
     def __init__(self, classes: Sequence[str]):
         self.classes = tuple(classes)
-        self.table = (
-            *(f"{score}_macro" for score in ("f1", "iou", "precision", "recall")),
-            *("f1_macro_cloudy", "f1_weighted", "f1_micro", "iou_micro", "f1_cloud", "iou_cloud"),
-            *(f"f1_{name}" for name in self.classes),
-        )
+        by_class = tuple(f"f1_{name}" for name in self.classes)
+        self.tables: dict[str, tuple[str, ...]] = {
+            f"macro: mean over {', '.join(self.classes)}": tuple(f"{score}_macro" for score in _ORDER),
+            f"macro_cloudy: mean over {', '.join(self.classes[1:])}": tuple(f"{s}_macro_cloudy" for s in _ORDER),
+            "cloud: any cloud against clear": tuple(f"{score}_cloud" for score in _ORDER),
+            "micro (precision = recall = F1 = accuracy) and weighted by true voxels": (
+                *("f1_micro", "iou_micro", "f1_weighted", "iou_weighted"),
+            ),
+            "by class": by_class,
+        }
+        self.profile = ("f1_macro", "iou_macro", "f1_cloud", *by_class, "voxels", *(f"voxels_{c}" for c in classes))
 
     @staticmethod
     def higher_is_better(name: str) -> bool:

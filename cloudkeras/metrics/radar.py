@@ -20,6 +20,7 @@ CSI = hits / (hits + misses + false alarms); NaN where the denominator is 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -66,16 +67,21 @@ class RadarMetrics:
 
     Attributes:
         primary: The score by which methods are ranked.
-        table: The scores of the printed table, in order.
         count: The score that tells how many pixels were judged.
+        tables: Titles and scores of the printed tables.
+        profile: The scores that are listed by row.
     """
 
     primary = "mae"
     count = "pixels"
-    table: tuple[str, ...] = (
-        *("mae", "rmse", "bias", "mae_both_echo", "mae_truth_echo", "dice"),
-        *("csi_cloud", "pod_cloud", "far_cloud", "csi_shallow_snow", "csi_virga"),
-    )
+    tables: ClassVar[dict[str, tuple[str, ...]]] = {
+        "dBZ over all labelled pixels (no echo = -60); Dice of the echo": ("mae", "rmse", "bias", "dice"),
+        "dBZ where both / the truth show echo": ("mae_both_echo", "rmse_both_echo", "mae_truth_echo"),
+        "cloud in a profile": ("csi_cloud", "pod_cloud", "far_cloud"),
+        "shallow snowfall in a profile": ("csi_shallow_snow", "pod_shallow_snow", "far_shallow_snow"),
+        "virga in a profile": ("csi_virga", "pod_virga", "far_virga"),
+    }
+    profile = ("mae", "rmse", "bias", "mae_both_echo", "mae_truth_echo", "dice", "pixels", "pixels_truth_echo")
 
     def __init__(self, blind_rows: int = 16):
         check(blind_rows >= 1, "`blind_rows` counts at least 1 row.", blind_rows=blind_rows)

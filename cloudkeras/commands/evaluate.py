@@ -1,0 +1,149 @@
+"""Score runs and baselines on the same pixels: tables with named averages and bootstrap intervals."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, check
+from .train import show_progress
+
+if TYPE_CHECKING:
+    from ..datasets import ShardDataset
+    from ..tasks import Task
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `cloudkeras evaluate`."""
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folder of a run; none scores the baselines")
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scores.json, scores.md and scores.npz")
+    parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
+    parser.add_argument(
+        "--labels",
+        choices=("auto", "track", "dense"),
+        default="auto",
+        help="cloud_phase: labels on the track or everywhere (default: auto, everywhere if the shards hold them)",
+    )
+    parser.add_argument(
+        "--baselines",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="score the methods that no network learns as well (default: yes)",
+    )
+    parser.add_argument(
+        "--baseline-data", type=Path, help="shards whose training split the baselines are fitted to (default: --data)"
+    )
+    parser.add_argument("--batch-size", type=int, default=8, help="samples at once (default: 8)")
+    parser.add_argument("--limit", type=int, help="use this many samples of the split (default: all)")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates, 0 for no intervals (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--group-by",
+        type=_group,
+        help="what the bootstrap draws: granule, sample, or seconds of a block (default: granules for images, "
+        "blocks of an hour or a window's length for curtains)",
+    )
+    parser.add_argument(
+        "--reference", default="", help="method that the others are compared with (default: best baseline)"
+    )
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
+
+
+def _group(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Scores, prints the tables and says where they are."""
+    from ..datasets import ShardDataset
+    from ..evaluation import evaluate
+    from ..training import load_run
+
+    check(
+        len(arguments.runs) > 0 or arguments.baselines, "There is nothing to score: name a run, or leave the baselines."
+    )
+    show_progress()
+    dataset = ShardDataset.open(arguments.data)
+    runs = distinct_names([load_run(path) for path in arguments.runs])
+    task = evaluation_task(dataset, runs, arguments.labels)
+    methods: list[Any] = list(runs)
+    if arguments.baselines:
+        source = dataset if arguments.baseline_data is None else ShardDataset.open(arguments.baseline_data)
+        methods += fitted_baselines(source, runs[0].task if runs else task, dataset.statistics, arguments.batch_size)
+    scores = evaluate(
+        task,
+        dataset,
+        methods,
+        split=arguments.split,
+        batch_size=arguments.batch_size,
+        bootstrap=arguments.bootstrap,
+        seed=arguments.seed,
+        group_by=arguments.group_by,
+        reference=arguments.reference,
+        confidence=arguments.confidence,
+        limit=arguments.limit,
+    )
+    paths = scores.save(arguments.out)
+    print(scores.to_markdown())
+    for name, path in paths.items():
+        print(f"{name:8} {path}")
+
+
+def distinct_names(runs: list[Any]) -> list[Any]:
+    """Runs that share a name are named by their folder.
+
+    Raises:
+        InputError: If one folder is named twice.
+    """
+    folders = [run.path.resolve() for run in runs]
+    check(len(set(folders)) == len(folders), "A run is named once.", runs=[str(run.path) for run in runs])
+    often = Counter(run.name for run in runs)
+    return [run if often[run.name] == 1 else dataclasses.replace(run, name=str(run.path)) for run in runs]
+
+
+def evaluation_task(dataset: ShardDataset, runs: list[Any], labels: str) -> Task:
+    """The task by whose labels all methods are judged: that of the first run, or of the shards, with those labels.
+
+    Raises:
+        InputError: If a run is for another task than the shards, or the task has no such choice of labels.
+    """
+    from ..tasks import get_task
+
+    for run in runs:
+        check(
+            run.task.name == dataset.task_name,
+            f"The run {run.path} is for task '{run.task.name}', the shards in {dataset.path} are for "
+            f"'{dataset.task_name}'. Score a run on shards of its task.",
+        )
+    options = runs[0].task.options() if runs else dict(dataset.task_options)
+    task = get_task(dataset.task_name, **options)
+    if not hasattr(task, "labels"):
+        check(labels == "auto", f"The task '{task.name}' has no choice of `--labels`.", labels=labels)
+        return task
+    if labels == "auto":
+        labels = "dense" if "phase_dense" in dataset.manifest.variables else "track"
+    return get_task(task.name, **{**task.options(), "labels": labels})
+
+
+def fitted_baselines(dataset: ShardDataset, task: Task, statistics: Any, batch_size: int) -> list[Any]:
+    """The task's baselines, fitted to the labels that the runs were trained on.
+
+    Inputs are normalized by `statistics`, those of the shards that are scored.
+    """
+    from ..baselines import baselines_for
+    from ..datasets import Batches
+
+    if dataset.num_samples("train") == 0:
+        raise InputError(
+            f"The baselines are fitted to a training split, and that of {dataset.path} is empty. Name shards that have "
+            "one with --baseline-data, or use --no-baselines."
+        )
+    training = Batches(dataset, task, "train", batch_size, statistics=statistics)
+    return [method.fit(training, statistics) for method in baselines_for(task)]

@@ -1,0 +1,232 @@
+"""Runs all methods over a split once, batch by batch, and keeps the counts of each sample."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+
+from .._version import __version__
+from ..datasets.dataset import ShardDataset
+from ..datasets.manifest import MANIFEST_NAME
+from ..datasets.pipeline import Batches
+from ..errors import DataError, InputError, check
+from ..metrics import metrics_for
+from ..tasks import Fields, Task
+from ..training.environment import git_commit
+from .groups import default_grouping, sample_groups
+from .scores import Scores
+
+logger = logging.getLogger("cloudkeras")
+
+_REPORT_SECONDS = 5.0
+# Options in which a method's task may differ from that of the evaluation: what it looks at, not what is judged.
+_INPUT_OPTIONS = {"labels", "angles", "context", "keep_context", "ramp_rows"}
+
+
+class Method(Protocol):
+    """Anything that is called like a model: network input to network output (logits, or normalised values).
+
+    It may have `task` and `statistics`, by which its input is made; without them it gets that of the evaluation's task
+    and of the data set.
+    """
+
+    name: str
+
+    def __call__(self, x: np.ndarray) -> Any:
+        """(batch, rows, columns, channels) to the final output."""
+
+
+def evaluate(
+    task: Task,
+    dataset: ShardDataset,
+    methods: Sequence[Method],
+    *,
+    split: str = "test",
+    batch_size: int = 8,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    group_by: str | float | None = None,
+    reference: str = "",
+    confidence: float = 0.95,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Scores methods on identical pixels.
+
+    Args:
+        task: Says which labels are the truth and how it is judged.
+        dataset: The shards.
+        methods: Runs and fitted baselines, with different names.
+        split: The split to score on.
+        batch_size: Samples at once.
+        bootstrap: Replicates of the bootstrap, 0 for no intervals.
+        seed: Of the bootstrap.
+        group_by: What the bootstrap draws: "granule", "sample" or blocks of so many seconds; None takes granules for
+            classes and, for curtains, blocks of an hour or of the length of a window if that is longer.
+        reference: Name of the method that the others are compared with; "" takes the best baseline.
+        confidence: Of the intervals.
+        limit: Use this many samples, spread evenly over the split; None for all.
+        progress: Called with samples done and samples in all, after each batch.
+
+    Returns:
+        The scores, with the counts of each sample.
+
+    Raises:
+        InputError: If methods, task and data do not fit, or a prediction is not finite or of the wrong shape.
+        DataError: If the shards lack what is needed.
+    """
+    methods = list(methods)
+    _check_methods(task, methods, reference)
+    batches = Batches(dataset, task, split, batch_size, limit=limit)
+    indices = np.concatenate([batches.indices(i) for i in range(len(batches))])
+    samples = dataset.samples(split).take(indices)
+    group_by = default_grouping(task, samples) if group_by is None else group_by
+    groups = sample_groups(samples, group_by)
+    statistics = _run_all(_Inputs(task, dataset, split, methods), batches, methods, progress)
+    return Scores(
+        task=task.name,
+        task_options=task.options(),
+        statistics=statistics,
+        groups=groups,
+        simulated=dataset.simulated,
+        reference=reference,
+        baselines=tuple(m.name for m in methods if not hasattr(m, "config")),
+        bootstrap=bootstrap,
+        seed=seed,
+        confidence=confidence,
+        provenance=_provenance(
+            task, dataset, methods, split=split, batch_size=batch_size, group_by=group_by, limit=limit
+        ),
+    )
+
+
+def _check_methods(task: Task, methods: Sequence[Any], reference: str) -> None:
+    names = [method.name for method in methods]
+    check(len(names) > 0, "An evaluation needs at least one method.")
+    check(len(set(names)) == len(names), "Methods need different names.", names=names)
+    check(not reference or reference in names, "`reference` is the name of a method.", reference=reference, names=names)
+    options = task.options()
+    for method in methods:
+        theirs = getattr(method, "task", None) or task
+        check(
+            theirs.name == task.name, f"Method '{method.name}' is for the task '{theirs.name}'.", evaluation=task.name
+        )
+        different = [k for k, v in theirs.options().items() if k not in _INPUT_OPTIONS and v != options[k]]
+        check(
+            not different,
+            f"Method '{method.name}' was made with another {', '.join(f'`{k}`' for k in different)} than is judged.",
+            method={k: theirs.options()[k] for k in different},
+            evaluation={k: options[k] for k in different},
+        )
+
+
+class _Inputs:
+    """Network inputs of one batch for methods that normalise, or look, differently; each kind is made once."""
+
+    def __init__(self, task: Task, dataset: ShardDataset, split: str, methods: Sequence[Any]):
+        self.task, self.dataset, self.split = task, dataset, split
+        needed = {name for method in methods for name in self.task_of(method).physical_inputs()}
+        known = {variable.name for variable in task.variables()}
+        self.extra = sorted((needed & known) - set(task.read_names()))
+        if absent := [name for name in self.extra if name not in dataset.manifest.variables]:
+            raise DataError(
+                dataset.path,
+                variable=absent[0],
+                expected="the variable, which a method needs as input",
+                found=f"only {', '.join(dataset.manifest.variables)}",
+                remedy="Leave that method out or make shards that hold it.",
+            )
+
+    def task_of(self, method: Any) -> Task:
+        return getattr(method, "task", None) or self.task
+
+    def statistics_of(self, method: Any) -> Mapping[str, Any]:
+        statistics = getattr(method, "statistics", None)
+        if statistics is None or statistics == self.dataset.statistics:
+            return self.dataset.statistics
+        return statistics
+
+    def fields(self, batches: Batches, i: int) -> Fields:
+        """Prepared fields of a batch, with what some method needs beyond the evaluation's task."""
+        fields = batches.fields(i)
+        return {**fields, **self.dataset.read(self.split, batches.indices(i), self.extra)} if self.extra else fields
+
+    def make(self, method: Any, fields: Fields, made: dict[Any, np.ndarray]) -> np.ndarray:
+        """The input of a method; `made` holds those of the batch that exist already."""
+        task, statistics = self.task_of(method), self.statistics_of(method)
+        key = (task, id(statistics))
+        if key not in made:
+            made[key] = np.asarray(task.network_inputs(fields, statistics), np.float32)
+        return made[key]
+
+
+def _run_all(
+    inputs: _Inputs, batches: Batches, methods: Sequence[Any], progress: Callable[[int, int], None] | None
+) -> dict[str, dict[str, np.ndarray]]:
+    task, metrics = inputs.task, metrics_for(inputs.task)
+    rows: dict[str, list[dict[str, np.ndarray]]] = {method.name: [] for method in methods}
+    done, started = 0, time.monotonic()
+    reported = started
+    for i in range(len(batches)):
+        fields = inputs.fields(batches, i)
+        truth = task.truth(fields)
+        made: dict[Any, np.ndarray] = {}
+        for method in methods:
+            x = inputs.make(method, fields, made)
+            prediction = _predict(method, inputs.task_of(method), x, batches.indices(i))
+            rows[method.name].append(_count(metrics, method, truth, prediction, fields))
+        done += len(truth)
+        if progress is not None:
+            progress(done, batches.num_samples)
+        if (now := time.monotonic()) - reported >= _REPORT_SECONDS:
+            reported = now
+            left = (now - started) / done * (batches.num_samples - done)
+            logger.info("scoring: %d of %d samples, %.0f s left", done, batches.num_samples, left)
+    return {
+        name: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for name, parts in rows.items()
+    }
+
+
+def _predict(method: Any, task: Task, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """What is judged: physical values, or class scores (whose largest is that of the probabilities)."""
+    outputs = method(x)
+    outputs = np.asarray(outputs["final"] if isinstance(outputs, Mapping) else outputs)
+    finite = np.isfinite(outputs)
+    if not finite.all():
+        sample = int(np.flatnonzero(~finite.reshape(len(outputs), -1).all(axis=1))[0])
+        raise InputError(
+            f"Method '{method.name}' gives values that are not finite, first for sample {indices[sample]} of the split "
+            f"({int((~finite).sum())} values of the batch). A method that leaves pixels out cannot be compared."
+        )
+    return outputs if task.kind == "classification" else np.asarray(task.decode(outputs, x))
+
+
+def _count(
+    metrics: Any, method: Any, truth: np.ndarray, prediction: np.ndarray, fields: Fields
+) -> dict[str, np.ndarray]:
+    try:
+        return metrics.statistics(truth, prediction, fields)
+    except InputError as error:
+        raise InputError(f"Method '{method.name}' does not fit the data: {error}") from error
+
+
+def _provenance(task: Task, dataset: ShardDataset, methods: Sequence[Any], **options: Any) -> dict[str, Any]:
+    manifest = dataset.path / MANIFEST_NAME
+    checksum = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
+    return {
+        "data": str(dataset.path),
+        "manifest_sha256": checksum,
+        "split": options["split"],
+        "labels": task.options().get("labels"),
+        "cloudkeras_version": __version__,
+        "git_commit": git_commit(),
+        "evaluated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "options": options,
+        "methods": {m.name: str(path) if (path := getattr(m, "path", None)) else "baseline" for m in methods},
+    }
