@@ -208,15 +208,8 @@ def ingest_cloudnet(
     for file in iwc_files:
         record = read_iwc(file, frequency_ghz)
         curtain = make_curtain(record, model, rows=rows, row_depth_m=row_depth_m, max_gap_s=max_gap_s)
+        _check_length(file, curtain, columns)
         blocks = TimeBlocks(test_hours, validation_hours, columns * curtain.step_s if gap_s is None else gap_s)
-        if len(curtain.time) < columns:
-            raise DataError(
-                file,
-                variable="time",
-                expected=f"at least one window of {columns} columns of {curtain.step_s:g} s",
-                found=f"{len(curtain.time)} columns",
-                remedy="Take a longer record or fewer columns.",
-            )
         days.append((record, curtain, split_windows(curtain, blocks, columns, stride, evaluation_stride)))
         logger.info("%s: %s", curtain.granule, ", ".join(f"{n.size} {split}" for split, n in days[-1][2].items()))
     _check_splits(days, blocks)
@@ -255,6 +248,17 @@ def window_table(curtain: Curtain, starts: np.ndarray, width: int) -> SampleTabl
         latitude=np.full(n, curtain.latitude),
         longitude=np.full(n, curtain.longitude),
     )
+
+
+def _check_length(file: str | Path, curtain: Curtain, columns: int) -> None:
+    if len(curtain.time) < columns:
+        raise DataError(
+            file,
+            variable="time",
+            expected=f"at least one window of {columns} columns of {curtain.step_s:g} s",
+            found=f"{len(curtain.time)} columns",
+            remedy="Take a longer record or fewer columns.",
+        )
 
 
 def _check_splits(days: Sequence[tuple[IceRecord, Curtain, dict[str, np.ndarray]]], blocks: TimeBlocks) -> None:
