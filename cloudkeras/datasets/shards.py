@@ -282,6 +282,22 @@ def _forget(key: str) -> None:
         _inherited.append(file)
 
 
+def close_files() -> None:
+    """Closes the files that are kept open for reading; while one is open, HDF5 lets nobody write into it in place."""
+    with NETCDF_LOCK:
+        for key in list(_open_files):
+            _forget(key)
+
+
+@contextmanager
+def closing_files() -> Iterator[None]:
+    """Calls `close_files` at the end of the block."""
+    try:
+        yield
+    finally:
+        close_files()
+
+
 @contextmanager
 def opened(path: str | Path) -> Iterator[netCDF4.Dataset]:
     """The open file, without masks and scaling, under `NETCDF_LOCK`; the library's errors become `DataError`.

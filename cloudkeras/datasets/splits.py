@@ -94,7 +94,11 @@ def _by_blocks(start: np.ndarray, end: np.ndarray, blocks: Sequence[tuple[float,
 
 
 def _by_fractions(start: np.ndarray, fractions: Mapping[str, float] | Sequence[float] | None) -> np.ndarray:
-    shares = dict(fractions) if isinstance(fractions, Mapping) else dict(zip(SPLITS, fractions or (), strict=True))
+    if not isinstance(fractions, Mapping):
+        numbers = tuple(fractions or ())
+        check(len(numbers) == len(SPLITS), "`fractions` is a share by split, or three numbers.", fractions=numbers)
+        fractions = dict(zip(SPLITS, numbers, strict=True))
+    shares = dict(fractions)
     for split in shares:
         check_choice(split, SPLITS, "split")
     total = sum(shares.values())

@@ -12,7 +12,7 @@ import numpy as np
 from .dataset import ShardDataset
 from .packing import unpack
 from .samples import SampleTable
-from .shards import check_version, opened, read_samples, read_stored
+from .shards import check_version, closing_files, opened, read_samples, read_stored
 from .splits import SPLITS
 
 _CHUNK = 16  # samples read together
@@ -27,7 +27,8 @@ def describe(path: str | Path) -> str:
     Raises:
         DataError: If it is neither.
     """
-    return _describe_folder(Path(path)) if Path(path).is_dir() else _describe_file(Path(path))
+    with closing_files():
+        return _describe_folder(Path(path)) if Path(path).is_dir() else _describe_file(Path(path))
 
 
 def _describe_file(path: Path) -> str:

@@ -16,7 +16,7 @@ from .manifest import MANIFEST_NAME, Manifest, ShardEntry, file_sha256, read_man
 from .packing import tolerance
 from .samples import SampleTable
 from .schema import Variable
-from .shards import check_version, opened, read_packing, read_samples, read_stored, sample_units
+from .shards import check_version, closing_files, opened, read_packing, read_samples, read_stored, sample_units
 from .splits import SPLITS, check_no_leak
 from .writer import ShardSummary
 
@@ -36,12 +36,12 @@ def find_problems(path: str | Path) -> list[DataError]:
         One `DataError` a problem, not raised; empty if all is well.
     """
     path = Path(path)
-    if path.is_dir():
-        return dataset_problems(path)
     if not path.exists():
         return [DataError(path, expected="a shard or a folder of shards", found="nothing")]
-    problems = shard_problems(path)
-    return problems or _unlabelled_file(path)
+    with closing_files():
+        if path.is_dir():
+            return dataset_problems(path)
+        return shard_problems(path) or _unlabelled_file(path)
 
 
 # ---- one file ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ..errors import DataError, InputError, check, check_choice
 from .manifest import MANIFEST_NAME, Manifest, ShardEntry, file_sha256, write_manifest
 from .normalize import StreamingStatistics, labelled_counts
 from .samples import SampleTable
-from .shards import Coordinates, check_version, opened, read_samples, read_shard, write_shard
+from .shards import Coordinates, check_version, closing_files, opened, read_samples, read_shard, write_shard
 from .splits import SITE_DEGREES, SPLITS, check_no_leak
 
 if TYPE_CHECKING:
@@ -206,20 +206,14 @@ def finish_dataset(
     total = sum(len(files) for files in paths.values())
     check(total > 0, "A dataset holds at least 1 sample.", files=total)
     reader = ShardSummary(task)
-    tables: dict[str, list[SampleTable]] = {split: [] for split in SPLITS}
     entries: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
-    done = 0
-    for split in SPLITS:
-        for path in paths.get(split, ()):
-            table = reader.read(split, path)
-            tables[split].append(table)
-            entries[split].append(ShardEntry(path.name, len(table), path.stat().st_size, file_sha256(path)))
-            done += 1
+    with closing_files():
+        for done, (split, path) in enumerate(((s, p) for s in SPLITS for p in paths.get(s, ())), 1):
+            count = len(reader.read(split, path))
+            entries[split].append(ShardEntry(path.name, count, path.stat().st_size, file_sha256(path)))
             if progress is not None:
                 progress(done, total)
-    assert reader.patch_shape is not None
-    samples = {split: SampleTable.concatenate(parts) for split, parts in tables.items()}
-    check_no_leak(samples, reader.patch_shape, gap_seconds, site_degrees=site_degrees)
+    reader.check_no_leak(gap_seconds, site_degrees)
     manifest = Manifest(
         task=task.name,
         task_options=task.options(),
@@ -234,7 +228,7 @@ def finish_dataset(
         provenance=dict(provenance),
     )
     path = write_manifest(folder, manifest)
-    counts = ", ".join(f"{split} {len(table)}" for split, table in samples.items())
+    counts = ", ".join(f"{split} {manifest.num_samples(split)}" for split in SPLITS)
     logger.info("wrote %s (samples: %s)", path, counts)
     return path
 
@@ -249,7 +243,8 @@ class ShardSummary:
         statistics: Of the training split.
         labels: Labelled values by split and variable.
         names: Variables of the task that the shards hold.
-        patch_shape: Rows and columns of the images, None before the first file.
+        patch_shape: Rows and columns of the images, (0, 0) before the first file.
+        samples: By split, one table a file.
     """
 
     def __init__(self, task: Task):
@@ -257,7 +252,8 @@ class ShardSummary:
         self.statistics = StreamingStatistics(task.variables())
         self.labels: dict[str, dict[str, int]] = {}
         self.names: list[str] = []
-        self.patch_shape: tuple[int, int] | None = None
+        self.patch_shape = (0, 0)
+        self.samples: dict[str, list[SampleTable]] = {split: [] for split in SPLITS}
 
     def read(self, split: str, path: Path) -> SampleTable:
         """Adds a file and returns its samples.
@@ -275,7 +271,7 @@ class ShardSummary:
                 path, expected=f"the dimensions '{row}' and '{column}' of task {self.task.name}", found=", ".join(sizes)
             )
         shape = (sizes[row], sizes[column])
-        if self.patch_shape is None:
+        if self.patch_shape == (0, 0):
             self.names, self.patch_shape = held, shape
         if held != self.names:
             raise DataError(
@@ -289,4 +285,10 @@ class ShardSummary:
         counts = self.labels.setdefault(split, {})
         for name, count in labelled_counts(self.task, fields).items():
             counts[name] = counts.get(name, 0) + count
-        return read_samples(path)
+        self.samples[split].append(read_samples(path))
+        return self.samples[split][-1]
+
+    def check_no_leak(self, gap_seconds: float, site_degrees: float) -> None:
+        """Raises if splits leak into each other; see `splits.check_no_leak`."""
+        tables = {split: SampleTable.concatenate(parts) for split, parts in self.samples.items()}
+        check_no_leak(tables, self.patch_shape, gap_seconds, site_degrees=site_degrees)
