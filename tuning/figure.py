@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from cloudkeras.training.checkpoint import replace_file
@@ -45,8 +46,9 @@ def draw_trials(rows: Sequence[Row], space: Space, score_name: str, maximize: bo
 def _parallel(figure: Figure, axis: Any, rows: Sequence[Row], space: Space, score_name: str, maximize: bool) -> None:
     scores = np.array([r.score for r in rows if not r.failed])
     low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
-    # Viridis is read by everyone; its bright end is the better one.
-    colours = ScalarMappable(Normalize(low, high if high > low else low + 1), "viridis" if maximize else "viridis_r")
+    # Viridis is read by everyone; its bright end, short of the yellow that fades on white, is the better one.
+    shades = LinearSegmentedColormap.from_list("shades", colormaps["viridis"](np.linspace(0, 0.92, 128)))
+    colours = ScalarMappable(Normalize(low, high if high > low else low + 1), shades if maximize else shades.reversed())
     span = (high - low) or 1.0
     columns = len(space)
     offsets = np.linspace(-0.018, 0.018, len(rows)) if len(rows) > 1 else np.zeros(1)
@@ -56,7 +58,7 @@ def _parallel(figure: Figure, axis: Any, rows: Sequence[Row], space: Space, scor
             axis.plot(range(columns), heights, color="0.6", linestyle="--", linewidth=1.0, zorder=1)
             continue
         best = row.rank == 1
-        heights.append((row.score - low) / span)
+        heights.append((row.score - low if maximize else high - row.score) / span)
         axis.plot(
             *(range(columns + 1), heights),
             color=colours.to_rgba(row.score), linewidth=3.0 if best else 1.3, zorder=3 if best else 2,
@@ -70,7 +72,9 @@ def _parallel(figure: Figure, axis: Any, rows: Sequence[Row], space: Space, scor
                 bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
             )  # fmt: skip
     axis.axvline(columns, color="0.3", linewidth=1.0, zorder=0)
-    axis.set_xticks(range(columns + 1), [*(p.name.replace("_", "\n") for p in space), "score"], fontsize=8)
+    axis.set_xticks(
+        range(columns + 1), [*(p.name.replace("_", "\n") for p in space), "score,\nbest on top"], fontsize=8
+    )
     axis.set_yticks([])
     axis.set_xlim(-0.25, columns + 0.15)
     axis.set_ylim(-0.06, 1.06)

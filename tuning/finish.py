@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cloudkeras.datasets import Batches, ShardDataset
+from cloudkeras.datasets import ShardDataset
 from cloudkeras.errors import InputError
 from cloudkeras.training import Run, RunConfig, train
 from cloudkeras.training.checkpoint import write_text
 from tuning.figure import draw_trials
 from tuning.search_space import Space, configuration
 from tuning.trials import Row, write_tables
-
-logger = logging.getLogger("cloudkeras")
 
 
 def finish(
@@ -47,7 +45,7 @@ def finish(
     draw_trials(rows, space, monitor, base.maximize, out / "trials.png")
     print(f"\n{table}")
     say(f"retraining the best, trial {rows[0].trial}, for {retrain.epochs} epochs at most, in {out / 'best'}")
-    run = train(configuration(retrain, rows[0].values), out / "best")
+    run = retrain_best(configuration(retrain, rows[0].values), out / "best")
     scores = score(run, dataset, out / "scores", bootstrap, seed, say)
     exported = export(run, out, say)
     report = _report(run, rows, table, scores, dataset, monitor)
@@ -61,10 +59,18 @@ def finish(
     say(f"report   {out / 'report.md'}")
 
 
+def retrain_best(config: RunConfig, folder: Path) -> Run:
+    """Trains the best configuration; a run there of what was the best before more trials came is replaced."""
+    stored = folder / "config.json"
+    if stored.exists() and RunConfig.read(stored).differences(config.resolved()):
+        shutil.rmtree(folder)
+    return train(config, folder)
+
+
 def score(
     run: Run, dataset: ShardDataset, folder: Path, bootstrap: int, seed: int, say: Callable[[str], None]
 ) -> str | None:
-    """Scores the run and the task's baselines on the same pixels of the test split.
+    """Scores the run and the task's baselines on the same pixels of the test split, as `cloudkeras evaluate` does.
 
     Returns:
         The table in Markdown, or None where there is no test split.
@@ -72,18 +78,15 @@ def score(
     if dataset.num_samples("test") == 0:
         say("no scores: the data have no test split")
         return None
-    from cloudkeras.baselines import baselines_for
+    from cloudkeras.commands.evaluate import evaluation_task, fitted_baselines
     from cloudkeras.evaluation import evaluate
 
     say(f"scoring on {dataset.num_samples('test')} test samples")
-    training = Batches(dataset, run.task, "train", run.batch_size)
-    baselines = [method.fit(training, dataset.statistics) for method in baselines_for(run.task)]
-    scores = evaluate(run.task, dataset, [run, *baselines], split="test", bootstrap=bootstrap, seed=seed)
-    folder.mkdir(exist_ok=True)
-    markdown = str(scores.to_markdown())
-    write_text(folder / "scores.md", markdown)
-    write_text(folder / "scores.json", scores.to_json())
-    return markdown
+    task = evaluation_task(dataset, [run], "auto")
+    baselines = fitted_baselines(dataset, run.task, dataset.statistics, run.batch_size)
+    scores = evaluate(task, dataset, [run, *baselines], split="test", bootstrap=bootstrap, seed=seed)
+    scores.save(folder)
+    return scores.to_markdown()
 
 
 def export(run: Run, out: Path, say: Callable[[str], None]) -> Path | None:

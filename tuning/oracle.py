@@ -69,6 +69,12 @@ class SweepOracle(keras_tuner.oracles.BayesianOptimizationOracle):
         self.gpr = self._make_gpr()
         self.verbose = 0
 
+    def _make_gpr(self) -> Any:
+        """KerasTuner's kernel with fewer restarts: a search of a few dozen points takes a moment."""
+        gpr = super()._make_gpr()
+        gpr.n_restarts_optimizer = 4
+        return gpr
+
     # The state: trial.json of each trial, nothing else.
 
     def save(self) -> None:

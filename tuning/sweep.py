@@ -138,6 +138,8 @@ def simulated_data(arguments: argparse.Namespace, out: Path) -> Path:
 
 
 def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, out: Path) -> None:
+    import keras_tuner
+
     from cloudkeras.datasets import ShardDataset
     from cloudkeras.training.environment import accelerators, device_name
     from tuning.finish import finish
@@ -161,14 +163,17 @@ def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, ou
         initial_points=arguments.initial_points or max(3, arguments.max_trials // 3),
         seed=arguments.seed,
     )
-    SweepTuner(oracle, base, out / "trials", say).search()
+    try:
+        SweepTuner(oracle, base, out / "trials", say).search()
+    except keras_tuner.errors.FatalError as error:  # only carries what stopped a trial past KerasTuner
+        raise error.__cause__ or error from None
     rows = ranked(oracle, out / "trials")
     if not rows or rows[0].failed:
         raise InputError(f"No trial came out; see result.json of each in {out / 'trials'}. Try other `--set` or data.")
     if len(rows) < arguments.max_trials:
         say(f"the search space is exhausted after {len(rows)} trials")
     retrain = dataclasses.replace(
-        base, epochs=arguments.retrain_epochs or 3 * arguments.epochs, patience=3 * arguments.patience, name="best"
+        base, epochs=arguments.retrain_epochs or 3 * arguments.epochs, patience=3 * arguments.patience, name=model
     )
     if arguments.batch_limit:
         retrain = dataclasses.replace(retrain, limit_train_batches=None)

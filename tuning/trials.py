@@ -62,12 +62,12 @@ class SweepTuner(BaseTuner):
     def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> dict[str, float]:
         folder = self.folder / f"trial_{trial.trial_id}"
         point = dict(trial.hyperparameters.values)
-        number, total = int(trial.trial_id) + 1, self.oracle.max_trials
-        self.say(f"trial {number}/{total}: " + ", ".join(f"{k}={v}" for k, v in point.items()))
+        number, total = self.oracle.start_order.index(trial.trial_id) + 1, self.oracle.max_trials
+        self.say(f"trial {trial.trial_id} ({number} of {total}): " + ", ".join(f"{k}={v}" for k, v in point.items()))
         begin = time.monotonic()
         result = self._run(folder, point)
         self.seconds.append(time.monotonic() - begin)
-        self._report(number, total, result)
+        self._report(trial.trial_id, total - number, result)
         return {"score": result["score"], "failed": float(result["failed"] is not None)}
 
     def _run(self, folder: Path, point: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,16 +104,15 @@ class SweepTuner(BaseTuner):
             gc.collect()
         return failed, read_progress(state).history
 
-    def _report(self, number: int, total: int, result: Mapping[str, Any]) -> None:
+    def _report(self, trial_id: str, remaining: int, result: Mapping[str, Any]) -> None:
         best = [t for t in self.oracle.trials.values() if t.score is not None and not is_failed(t)]
         scores = [t.score for t in best] + ([] if result["failed"] else [result["score"]])
         better = max if self.oracle.objective.direction == "max" else min
-        left = sum(self.seconds) / len(self.seconds) * (total - number)
+        left = sum(self.seconds) / len(self.seconds) * remaining
         outcome = f"FAILED ({result['failed']})" if result["failed"] else f"score {result['score']:.4g}"
         best_text = f"best so far {better(scores):.4g}" if scores else "none has come out yet"
         self.say(
-            f"trial {number}/{total}: {outcome} after {result['epochs']} epochs, {best_text}, "
-            f"{format_duration(left)} left"
+            f"trial {trial_id}: {outcome} after {result['epochs']} epochs, {best_text}, {format_duration(left)} left"
         )
 
 
