@@ -176,7 +176,7 @@ def model_card(
     task = run.task
     names = set(task.physical_inputs())
     config = run.config.to_dict() if hasattr(run.config, "to_dict") else dict(run.config or {})
-    environment = _read_json(Path(run.path) / "environment.json") if run.path is not None else None
+    environment = _last_session(run)
     card = {
         "cloudkeras_card": CARD_FORMAT,
         "name": run.name,
@@ -209,6 +209,13 @@ def _plain_number(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value)
+
+
+def _last_session(run: Any) -> dict[str, Any] | None:
+    """Versions, device, code and data of the run's latest training session, as `environment.json` has them."""
+    environment = None if run.path is None else _read_json(Path(run.path) / "environment.json")
+    sessions = (environment or {}).get("sessions")
+    return sessions[-1] if sessions else environment
 
 
 def _describe_inputs(run: Any) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def write_run_folder(folder):
     run = phase_run(path=folder)
     run.model.save(folder / "model.keras")
     (folder / "scores.json").write_text('{"iou": 0.25}')
-    (folder / "environment.json").write_text('{"simulated": true, "data_manifest_sha256": "ab12"}')
+    (folder / "environment.json").write_text('{"sessions": [{"simulated": true}]}')
     return run
 
 

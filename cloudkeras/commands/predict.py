@@ -56,18 +56,28 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 class _Progress:
-    """Tiles done and time left on standard error, at most once a second."""
+    """Tiles done and time left on standard error, once a second at most; the first call, which compiles, left out."""
 
     def __init__(self) -> None:
         self.began = self.shown = time.monotonic()
+        self.warm: tuple[int, float] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        if self.warm is None:
+            self.warm = done, now
         if done < total and now - self.shown < 1:
             return
         self.shown = now
-        left = (now - self.began) / done * (total - done)
         terminal = sys.stderr.isatty()
+        text = f"{done} of {total} tiles, {self._rest(done, total, now)}"
         end = "\n" if done == total or not terminal else ""
-        text = f"{done} of {total} tiles, " + (f"{left:.0f} s left" if done < total else f"{now - self.began:.1f} s")
         print(("\r\x1b[K" if terminal else "") + text, end=end, file=sys.stderr, flush=True)
+
+    def _rest(self, done: int, total: int, now: float) -> str:
+        if done == total:
+            return f"{now - self.began:.1f} s"
+        warm_done, warm_time = self.warm or (0, self.began)
+        if done == warm_done:
+            return "time left not known yet"
+        return f"{(now - warm_time) / (done - warm_done) * (total - done):.0f} s left"

@@ -68,7 +68,8 @@ def plot_phase_curtain(
         axes[-1].set_title("probability of cloud", loc="left", fontsize=10)
         figure.colorbar(image, ax=axes[-1], label="probability", pad=0.01)
     axes[-1].set_xlabel("profile" if distance_km is None else "distance along the curtain (km)")
-    figure.supylabel("height (km)", fontsize=10)
+    for axis in axes:
+        axis.set_ylabel("height (km)", fontsize=9)
     class_legend(figure, classes, missing=any(masked_classes(v).mask.any() for v in curtains.values()))
     figure.suptitle(title_of(title, simulated), fontsize=12)
     return figure
@@ -96,15 +97,17 @@ def plot_phase_plan(
 
     Args:
         plans: Panel title to classes (y, x), e.g. the cloud-top phase, or the phase of one level.
-        reflectance: (y, x, 6) 0..1, for a panel in true color; the brightness of night scenes is 0.
+        reflectance: (y, x, 6) 0..1, for a panel in true color; left out at night.
         brightness_temperature: (y, x, 10) K, for a panel of 10.4 um.
         extent_km: Size of the scene along y and x; None counts pixels.
         classes: Names of classes 0, 1, ...
-        curtain_row: Row to mark in all panels, where a curtain is shown elsewhere.
+        curtain_row: Row to mark by a dashed line in all panels, where a curtain is shown elsewhere.
         title: Title of the figure.
         simulated: Whether the data are simulated; the title says so.
     """
     check(len(plans) > 0, "`plans` has at least one panel.", plans=list(plans))
+    if reflectance is not None and is_dark(reflectance):
+        reflectance = None
     seen = [v for v in (reflectance, brightness_temperature) if v is not None]
     panels = len(seen) + len(plans)
     rows, columns = np.shape(next(iter(plans.values())))
@@ -131,24 +134,38 @@ def plot_phase_plan(
         if curtain_row is not None:
             axis.axhline((curtain_row + 0.5) * extent[2] / rows, color="black", linewidth=0.8, linestyle=(0, (4, 3)))
     unit = "pixel" if extent_km is None else "km"
-    figure.supxlabel(f"x ({unit})" + (", dashed: the curtain" if curtain_row is not None else ""), fontsize=10)
-    figure.supylabel(f"y ({unit})", fontsize=10)
+    for place, axis in enumerate(axes[:panels]):
+        axis.tick_params(labelsize=8, labelbottom=place + across >= panels)
+        if place + across >= panels:
+            axis.set_xlabel(f"x ({unit})", fontsize=9)
+        if place % across == 0:
+            axis.set_ylabel(f"y ({unit})", fontsize=9)
     class_legend(figure, classes, missing=any(masked_classes(v).mask.any() for v in plans.values()))
     figure.suptitle(title_of(title, simulated), fontsize=12)
     return figure
 
 
 def _draw_window_band(figure: Figure, axis: Axes, brightness_temperature: Any, extent: tuple) -> None:
-    image = axis.imshow(
-        np.asarray(brightness_temperature)[..., WINDOW_BAND],
-        extent=extent,
-        cmap=continuous_colormap("Greys"),
-        vmin=200,
-        vmax=305,
-        interpolation="nearest",
-    )
-    axis.set_title("10.4 um brightness temperature", fontsize=10)
-    figure.colorbar(image, ax=axis, label="K", shrink=0.8, pad=0.02, extend="both")
+    values = np.asarray(brightness_temperature)[..., WINDOW_BAND]
+    low, high = temperature_range(values)
+    colors = continuous_colormap("Greys")
+    image = axis.imshow(values, extent=extent, cmap=colors, vmin=low, vmax=high, interpolation="nearest")
+    axis.set_title("10.4 um brightness temperature (K)", fontsize=10)
+    bar = figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.8, pad=0.02, aspect=30, extend="both")
+    bar.ax.tick_params(labelsize=8)
+
+
+def temperature_range(values: np.ndarray) -> tuple[float, float]:
+    """Limits in K that show a scene: nearly all of its values, at least 30 K."""
+    if not np.isfinite(values).any():
+        return 200.0, 300.0
+    low, high = np.nanpercentile(values, [0.5, 99.5])
+    return float(min(low, high - 30)), float(high)
+
+
+def is_dark(reflectance: Any) -> bool:
+    """Whether a scene reflects nothing anywhere: night, or no visible bands."""
+    return not np.nanmax(np.nan_to_num(np.asarray(reflectance, np.float32)), initial=0.0) > 0.02
 
 
 def true_color(reflectance: Any) -> np.ndarray:

@@ -60,11 +60,13 @@ def plot_radar_curtain(
         textcoords="offset points",
         ha="right",
         fontsize=8,
+        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
     )
     if top_km is not None:
         axes[0].set_ylim(0, top_km)
     axes[-1].set_xlabel("profile" if hours is None else "time (h UTC)")
-    figure.supylabel("height (km)", fontsize=10)
+    for axis in axes:
+        axis.set_ylabel("height (km)", fontsize=9)
     figure.colorbar(images[0], ax=list(axes), label="reflectivity (dBZ); white: no echo", extend="both", pad=0.01)
     figure.suptitle(title_of(title, simulated), fontsize=12)
     return figure

@@ -136,7 +136,8 @@ def _draw_history(axis: Axes, name: str, epochs: np.ndarray, history: Mapping[st
     for key, label, color in ((name, "training", LINE_COLORS[1]), (f"val_{name}", "validation", LINE_COLORS[2])):
         if key in history and np.isfinite(history[key]).any():
             marker = "o" if len(epochs) < 30 else None
-            axis.plot(epochs, history[key], color=color, label=label, linewidth=1.6, marker=marker, markersize=3)
+            steps = "steps-post" if name == "learning_rate" else "default"
+            axis.plot(epochs, history[key], color=color, label=label, marker=marker, markersize=3, drawstyle=steps)
             drawn += 1
     axis.set_title(name.replace("_", " "), fontsize=10)
     axis.set_xlabel("epoch", fontsize=9)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..datasets.shards import NETCDF_LOCK
 from ..errors import DataError
-from .phase import WINDOW_BAND, draw_curtain, true_color
+from .phase import WINDOW_BAND, draw_curtain, is_dark, temperature_range, true_color
 from .radar import plot_radar_curtain
 from .style import (
     CLASS_COLORS,
@@ -33,7 +33,7 @@ def plot_scene(path: str | Path, *, scene: str | Path | None = None, row: int | 
     Args:
         path: What `predict_scene` wrote.
         scene: The scene that it was predicted from: adds what the imager saw and, where the scene holds it, the truth.
-        row: Row of the phase curtain; None takes the one with the most cloud.
+        row: Row of the phase curtain; None takes the one where cloud tops differ most.
 
     Raises:
         DataError: If the file is not a predicted scene.
@@ -68,8 +68,7 @@ def _plot_phase(predicted: netCDF4.Dataset, original: netCDF4.Dataset | None, ro
     thin = (slice(None, None, step), slice(None, None, step))
     classes = predicted["phase"].flag_meanings.split()
     if row is None:
-        cover = _read(predicted, "cloud_top_phase", thin)
-        row = int(np.argmax((cover > 0).sum(axis=1))) * step
+        row = most_varied_row(_read(predicted, "cloud_top_phase", thin), len(classes)) * step
     truth = original is not None and "phase_dense" in original.variables
     panels = _plan_panels(predicted, original, thin, truth)
     curtains = {"predicted phase": _read(predicted, "phase", (slice(None), row, slice(None, None, step)))}
@@ -79,6 +78,14 @@ def _plot_phase(predicted: netCDF4.Dataset, original: netCDF4.Dataset | None, ro
     return _compose(predicted, panels, curtains, classes, row, step)
 
 
+def most_varied_row(classes: np.ndarray, count: int) -> int:
+    """Row of (y, x) classes with the largest entropy; of equal ones the nearest to the middle."""
+    share = np.stack([(classes == k).mean(axis=1) for k in range(count)])
+    entropy = -(share * np.log(np.maximum(share, 1e-9))).sum(axis=0)
+    from_middle = np.abs(np.arange(len(classes)) - len(classes) // 2) / len(classes)
+    return int(np.argmax(np.round(entropy, 6) - 1e-7 * from_middle))
+
+
 def _plan_panels(
     predicted: netCDF4.Dataset, original: netCDF4.Dataset | None, thin: tuple, truth: bool
 ) -> list[tuple[str, str, np.ndarray]]:
@@ -86,7 +93,7 @@ def _plan_panels(
     panels = []
     if original is not None:
         reflectance = _read(original, "reflectance", thin)
-        if np.nanmax(np.nan_to_num(reflectance)) > 0.02:
+        if not is_dark(reflectance):
             panels.append(("image", "true color", true_color(reflectance)))
         bright = _read(original, "brightness_temperature", (*thin, WINDOW_BAND))
         panels.append(("temperature", "10.4 um (K)", bright))
@@ -133,9 +140,7 @@ def _compose(
         elif kind == "class":
             axis.imshow(masked_classes(values), extent=extent, cmap=colormap, norm=norm, interpolation="nearest")
         else:
-            limits, colors = ((200, 305), "Greys") if kind == "temperature" else ((0, 19), "viridis")
-            if kind == "height":
-                values = np.ma.masked_invalid(values)
+            limits, colors = ((0.0, 19.0), "viridis") if kind == "height" else (temperature_range(values), "Greys")
             shown = continuous_colormap(colors, CLASS_COLORS["clear"] if kind == "height" else MISSING_COLOR)
             image = axis.imshow(values, extent=extent, cmap=shown, vmin=limits[0], vmax=limits[1])
             figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.85, pad=0.02, extend="neither")
