@@ -6,7 +6,7 @@ from .monte_carlo_dropout import MonteCarloDropout
 from .phase_gate import PhaseGate
 from .presence_gate import PresenceGate
 from .resize_conv import ResizeConv2D
-from .resize_volume import ResizeVolume
+from .upsample import Upsample
 from .volume_head import UnfoldLevels, VolumeHead
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "PhaseGate",
     "PresenceGate",
     "ResizeConv2D",
-    "ResizeVolume",
     "UnfoldLevels",
+    "Upsample",
     "VolumeHead",
 ]

@@ -77,7 +77,11 @@ class HeightEmbedding(keras.layers.Layer):
         )
         self.shared = self._filters("shared", (features, self.channels), deviation * 0.5**0.5)
         self.mixers = self._filters("mixers", (self.embedding_size, features, self.channels), deviation * share)
-        self.shifts = self._filters("shifts", (self.embedding_size, self.channels), 0.1)
+        self.shifts = self.add_weight(
+            name="shifts",
+            shape=(self.embedding_size, self.channels),
+            initializer=keras.initializers.RandomNormal(stddev=0.1),
+        )
 
     def _initial_embedding(self, shape: tuple, dtype: Any = None) -> Any:
         return ops.convert_to_tensor(sinusoidal_heights(*shape), dtype=dtype)

@@ -8,8 +8,7 @@ import keras
 from keras import ops
 
 from ..errors import check, check_choice
-
-INTERPOLATIONS = ("bilinear", "nearest")
+from .upsample import INTERPOLATIONS, upsampling_matrix
 
 
 @keras.saving.register_keras_serializable(package="cloudkeras")
@@ -77,27 +76,15 @@ class ResizeConv2D(keras.layers.Layer):
         mix = ops.reshape(mix, (3, channels, 3 * self.filters))
         taps = ops.stack([ops.matmul(inputs, mix[tap]) for tap in range(3)], axis=2)
         taps = ops.reshape(taps, (-1, rows * 3, columns * 3, self.filters))
-        across = ops.matmul(self._interpolation(columns), taps)
+        across = ops.matmul(self._taps(columns), taps)
         across = ops.reshape(across, (-1, rows * 3, wide * self.filters))
-        down = ops.matmul(self._interpolation(rows), across)
+        down = ops.matmul(self._taps(rows), across)
         return ops.reshape(down, (-1, tall, wide, self.filters)) + self.bias
 
-    def _interpolation(self, size: Any) -> Any:
-        """(size * factor, size * 3): weight of (input, tap) in each output row, see the class."""
-        output = ops.reshape(ops.arange(size * self.factor, dtype="float32"), (-1, 1, 1))
-        tap = ops.reshape(ops.arange(3, dtype="float32"), (1, 1, 3))
-        source = ops.reshape(ops.arange(size, dtype="float32"), (1, -1, 1))
-        position = output + tap - 1.0  # in the upsampled image, where -1 and size * factor are padding
-        center = (position + 0.5) / self.factor - 0.5
-        if self.interpolation == "nearest":
-            # The margin of half an output pixel keeps the comparison away from rounding.
-            weight = ops.cast(ops.abs(center - source) < 0.5, "float32")
-        else:
-            last = ops.cast(size, "float32") - 1.0
-            weight = ops.maximum(1.0 - ops.abs(ops.clip(center, 0.0, last) - source), 0.0)
-        inside = ops.logical_and(position >= 0, position < ops.cast(size * self.factor, "float32"))
-        weight = ops.where(inside, weight, 0.0)
-        return ops.cast(ops.reshape(weight, (size * self.factor, size * 3)), self.compute_dtype)
+    def _taps(self, size: Any) -> Any:
+        """(size * factor, size * 3): the matrix A of the class, flat in (input, tap)."""
+        matrix = upsampling_matrix(size, self.factor, self.interpolation, shifts=(-1, 0, 1))
+        return ops.cast(matrix, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, *sizes, _ = input_shape

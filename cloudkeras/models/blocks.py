@@ -10,9 +10,9 @@ import keras
 from keras import layers
 
 from ..errors import check, check_choice, check_divisible
-from ..layers import MonteCarloDropout, ResizeConv2D, UnfoldLevels, VolumeHead
+from ..layers import MonteCarloDropout, ResizeConv2D, UnfoldLevels, Upsample, VolumeHead
+from ..layers.upsample import INTERPOLATIONS
 
-INTERPOLATIONS = ("bilinear", "nearest")
 PRESENCE_WEIGHT = 0.1
 
 InputShape = tuple[int | None, int | None, int]
@@ -71,7 +71,7 @@ class Blocks:
         return layers.MaxPooling2D(factor, name=self.named(f"{part}_pool"))(x)
 
     def upsample(self, x: Any, factor: int, interpolation: str, part: str) -> Any:
-        return layers.UpSampling2D(factor, interpolation=interpolation, name=self.named(f"{part}_upsample"))(x)
+        return Upsample(factor, interpolation, name=self.named(f"{part}_upsample"))(x)
 
     def upsample_conv(self, x: Any, filters: int, factor: int, interpolation: str, part: str, fast: bool) -> Any:
         """Upsampling and a convolution 3 x 3; `fast` computes the same by `ResizeConv2D`, with the same weights."""

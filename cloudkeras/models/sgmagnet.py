@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from ..errors import check
-from ..layers import HeightEmbedding, PhaseGate, ResizeVolume
+from ..layers import HeightEmbedding, PhaseGate, Upsample
 from .blocks import Blocks, InputShape, check_arguments, check_count, check_interpolation, output
 from .unet import unet_features
 
@@ -18,7 +18,7 @@ def build_sgmagnet(
     num_classes: int = 4,
     *,
     levels: int = 38,
-    filters: tuple[int, ...] = (32, 64, 128, 256),
+    filters: tuple[int, ...] = (32, 64, 128, 256, 512),
     dropout: float = 0.0,
     mc_dropout: bool = False,
     l2: float = 0.0,
@@ -146,7 +146,7 @@ def _generator(blocks: Blocks, features: list[Any], scales: tuple[int, ...], cha
         lifted = lift(features[i], channels * scale, scale)
         if volume is not None:
             coarse = _mix(blocks, volume, channels * scale, f"volume{scale}_from_coarse")
-            coarse = ResizeVolume(name=blocks.named(f"volume{scale}_upsample"))(coarse)
+            coarse = Upsample(2, name=blocks.named(f"volume{scale}_upsample"))(coarse)
             lifted = layers.Add(name=blocks.named(f"volume{scale}_add"))([lifted, coarse])
         volume = _volume_block(blocks, lifted, channels * scale, f"volume{scale}")
     return volume

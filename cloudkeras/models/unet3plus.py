@@ -70,8 +70,8 @@ def build_unet3plus(
     Example:
         >>> from cloudkeras.models import build_unet3plus
         >>> model = build_unet3plus((64, 96, 3), 1, filters=(4, 8), skip_channels=4, deep_supervision=True)
-        >>> model.output_shape
-        {'final': (None, 64, 96, 1), 'aux_1': (None, 64, 96, 1)}
+        >>> sorted(model.output_names)
+        ['aux_1', 'final']
 
     Reference: Huang et al. 2020, arXiv 2004.08790, section 2; King et al. 2024, AIES-D-23-0063.
     """
