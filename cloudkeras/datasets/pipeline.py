@@ -164,14 +164,14 @@ class Batches(Sequence):
             return self.dataset.read(self.split, indices, self.task.read_names())
         size = BLOCK * GROUP_BLOCKS
         positions = np.arange(self._edges[i], self._edges[i + 1])
+        in_order, self._store.last = self._store.last == (epoch, i - 1), (epoch, i)
         parts = []
         for group in np.unique(positions // size):
             first = max(group * size, self._edges[0])
             members = np.sort(self._order(epoch)[first : min((group + 1) * size, self._edges[-1])])
             wanted = indices[positions // size == group]
-            starts_here = positions[0] <= first or self._store.last == (epoch, i - 1)
+            starts_here = in_order or positions[0] <= first
             parts.append(self._store.read((epoch, int(group)), self._reader, members, wanted, keep=starts_here))
-        self._store.last = (epoch, i)
         return parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
 
     def _reader(self, indices: np.ndarray) -> Fields:
