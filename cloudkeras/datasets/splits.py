@@ -185,14 +185,15 @@ def _shared_pixels(
     place are alike, so that only different places are compared.
     """
     rows, columns = patch_shape
-    unique = np.unique(np.stack([granule, samples.y_start, samples.x_start, split], axis=1), axis=0, return_index=True)
-    places, index = unique
+    columns_of_table = np.stack([granule, samples.y_start, samples.x_start, split], axis=1)
+    unique, index = np.unique(columns_of_table, axis=0, return_index=True)
+    places = unique.tolist()
     cells: dict[tuple[int, int, int], list[int]] = {}
-    for number, (g, y, x, s) in enumerate(places.tolist()):
+    for number, (g, y, x, s) in enumerate(places):
         touched = {(g, j // rows, i // columns) for j in (y, y + rows - 1) for i in (x, x + columns - 1)}
         for cell in touched:
             for other in cells.setdefault(cell, []):
-                _, y2, x2, s2 = places[other].tolist()
+                _, y2, x2, s2 = places[other]
                 if s2 != s and abs(y2 - y) < rows and abs(x2 - x) < columns:
                     return int(index[other]), int(index[number])
         for cell in touched:

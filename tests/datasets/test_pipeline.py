@@ -262,6 +262,7 @@ def test_a_split_without_a_label(tmp_path):
 # ---- the twins -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("output_names", [("final",), ("final", "presence")])
 def test_tf_data_and_pydataset_give_the_same_batches(dataset, output_names):
     import tensorflow as tf
@@ -279,11 +280,13 @@ def test_tf_data_and_pydataset_give_the_same_batches(dataset, output_names):
         assert i == len(batches) - 1
 
 
+@pytest.mark.tensorflow
 def test_for_fit_chooses_by_backend(dataset, monkeypatch):
     import keras
     import tensorflow as tf
 
     batches = Batches(dataset, TASK, "train", 32)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
     assert isinstance(batches.for_fit(), tf.data.Dataset)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     assert isinstance(batches.for_fit(), keras.utils.PyDataset)
@@ -308,7 +311,7 @@ print(seen)
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", [pytest.param("tensorflow", marks=pytest.mark.tensorflow), "jax"])
 def test_fit_trains_on_each_batch_of_each_epoch_once(dataset, backend, tmp_path):
     program = tmp_path / "fit.py"
     program.write_text(PROGRAM)
