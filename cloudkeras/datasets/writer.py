@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -70,6 +71,7 @@ class DatasetWriter:
         check(samples_per_shard >= 1, "`samples_per_shard` is at least 1.", samples_per_shard=samples_per_shard)
         self.folder = Path(folder)
         self.task = task
+        _check_plain(provenance, gap_seconds)
         self._finish: dict[str, Any] = {
             "provenance": dict(provenance),
             "simulated": bool(simulated),
@@ -199,6 +201,7 @@ def finish_dataset(
         DataError: If a file is not a shard of this task, or differs from the others in variables or shape.
         InputError: If there is no sample, or splits leak into each other; no manifest is written then.
     """
+    _check_plain(provenance, gap_seconds)
     folder = Path(folder)
     paths = {
         check_choice(s, SPLITS, "split"): [folder / Path(f).name for f in files] for s, files in files_by_split.items()
@@ -231,6 +234,15 @@ def finish_dataset(
     counts = ", ".join(f"{split} {manifest.num_samples(split)}" for split in SPLITS)
     logger.info("wrote %s (samples: %s)", path, counts)
     return path
+
+
+def _check_plain(provenance: Mapping[str, Any], gap_seconds: float) -> None:
+    """Raises before any work for what the manifest could not say at the end of it."""
+    check(np.isfinite(gap_seconds) and gap_seconds >= 0, "`gap_seconds` is at least 0.", gap_seconds=gap_seconds)
+    try:
+        json.dumps(dict(provenance), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`provenance` holds plain JSON values. Received {provenance!r}: {error}.") from None
 
 
 class ShardSummary:

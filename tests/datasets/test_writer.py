@@ -134,6 +134,22 @@ def test_no_sample_at_all(tmp_path):
         DatasetWriter(tmp_path, CloudPhase(), samples_per_shard=0, **OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"provenance": {"seed": np.int64(1)}}, "`provenance` holds plain JSON values.*int64 is not JSON"),
+        ({"provenance": {"gap": float("nan")}}, "`provenance` holds plain JSON values"),
+        ({"gap_seconds": -1.0}, "`gap_seconds` is at least 0"),
+        ({"gap_seconds": float("nan")}, "`gap_seconds` is at least 0"),
+    ],
+)
+def test_what_the_manifest_cannot_say_is_refused_at_once(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        DatasetWriter(tmp_path, CloudPhase(), **{**OPTIONS, **change})
+    with pytest.raises(InputError, match=message):
+        finish_dataset(tmp_path, CloudPhase(), {"train": ["train-00000.nc"]}, **{**OPTIONS, **change})
+
+
 def test_finishing_complete_shards_gives_what_the_writer_gives(tmp_path, caplog):
     made = ShardDataset.open(make_cloud_dataset(tmp_path / "a"))
     seen = []
