@@ -46,7 +46,9 @@ class MacroF1(keras.metrics.Metric):
         size = self.num_classes**2
         # One more bin takes the voxels without a label.
         index = ops.where(labelled, y_true * self.num_classes + predicted, ops.full_like(predicted, size))
-        counts = ops.bincount(ops.reshape(index, (-1,)), minlength=size + 1)[:size]
+        index = ops.reshape(index, (-1,))
+        # Not `bincount`, which JAX cannot trace through Keras; whole numbers, since float32 stops counting at 2^24.
+        counts = ops.segment_sum(ops.ones_like(index), index, num_segments=size + 1)[:size]
         counts = ops.reshape(ops.cast(counts, "float32"), (self.num_classes, self.num_classes))
         self.confusion.assign(self.confusion + counts)
 
