@@ -84,7 +84,8 @@ def simulate_image(
         stack = stack_clouds(clouds, columns.edge_hpa)
         solar = reflectance(stack, optics, cos_sun, cos_view, azimuth, albedo, glint) * day[:, None]
         reflected = solar[:, :6]
-        radiance[:, 0] += solar[:, 6] * SOLAR_IRRADIANCE_39 / np.pi * cos_sun * infrared.transmittance_39
+        through_gas = np.exp(-infrared.gas_depth_39 * (1.0 / cos_view + 1.0 / cos_sun))
+        radiance[:, 0] += solar[:, 6] * SOLAR_IRRADIANCE_39 / np.pi * cos_sun * through_gas
     if noise is not None:
         reflected = reflected + noise[:, :6] * (np.sqrt(0.1 + reflected) / SIGNAL_TO_NOISE) * day[:, None]
         radiance = radiance + noise[:, 6:] * _radiance_noise()

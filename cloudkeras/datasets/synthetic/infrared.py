@@ -23,8 +23,8 @@ class GasAbsorption:
     The transmittance of a slant path is `exp(-(line + continuum) - (water U)**exponent - fixed)`. Coefficients were
     chosen so that clear-sky brightness temperatures and the peaks of the weighting functions agree with those known
     for AHI: 6.2, 6.9 and 7.3 um near 350, 450 and 600 hPa in a moist atmosphere (Di et al. 2016, J. Geophys. Res. 121,
-    13,470), 13.3 um near the surface with a broad tail, 9.6 um with about half of the ozone signal from the stratosphere,
-    and the windows with the water-vapor continuum growing with the square of the vapor pressure.
+    13,470), 13.3 um near the surface with a broad tail, 9.6 um with the ozone above the troposphere, and the windows with
+    the water-vapor continuum growing with the square of the vapor pressure.
 
     Attributes:
         line: Weak water-vapor lines, per mm of precipitable water.
@@ -47,15 +47,15 @@ WATER_EXPONENT = 0.8  # a band of many lines saturates more slowly than one line
 
 GASES = {
     3.89: GasAbsorption(line=0.0018, continuum=0.0003, fixed=0.06),
-    6.24: GasAbsorption(line=0.01, water=2.2, stratosphere=0.01),
-    6.94: GasAbsorption(line=0.01, water=0.75, stratosphere=0.003),
-    7.35: GasAbsorption(line=0.01, water=0.21, fixed=0.05, stratosphere=0.003),
-    8.59: GasAbsorption(line=0.0055, continuum=0.0027, fixed=0.015),
-    9.64: GasAbsorption(line=0.0015, continuum=0.0032, fixed=0.12, fixed_power=1.0, stratosphere=0.48),
-    10.41: GasAbsorption(line=0.0007, continuum=0.0033),
-    11.24: GasAbsorption(line=0.0012, continuum=0.0043, fixed=0.003),
-    12.38: GasAbsorption(line=0.0025, continuum=0.0060, fixed=0.008),
-    13.28: GasAbsorption(line=0.0040, continuum=0.0080, fixed=0.75, fixed_power=1.3, stratosphere=0.10),
+    6.24: GasAbsorption(line=0.01, water=4.2, stratosphere=0.01),
+    6.94: GasAbsorption(line=0.01, water=1.1, stratosphere=0.003),
+    7.35: GasAbsorption(line=0.01, water=0.27, fixed=0.05, stratosphere=0.003),
+    8.59: GasAbsorption(line=0.0065, continuum=0.0033, fixed=0.015),
+    9.64: GasAbsorption(line=0.0015, continuum=0.0038, fixed=0.12, fixed_power=1.0, stratosphere=0.48),
+    10.41: GasAbsorption(line=0.0008, continuum=0.0044),
+    11.24: GasAbsorption(line=0.0013, continuum=0.0056, fixed=0.003),
+    12.38: GasAbsorption(line=0.0027, continuum=0.0078, fixed=0.008),
+    13.28: GasAbsorption(line=0.0040, continuum=0.0090, fixed=0.85, fixed_power=1.3, stratosphere=0.10),
 }
 
 
@@ -138,11 +138,11 @@ class InfraredResult:
 
     Attributes:
         radiance: (pixels, bands), W m-2 sr-1 um-1, without reflected sunlight and without noise.
-        transmittance_39: Of the gases at 3.9 um from the highest cloud (or the ground) to space, (pixels,).
+        gas_depth_39: Vertical optical depth of the gases at 3.9 um above the highest cloud or the ground, (pixels,).
     """
 
     radiance: np.ndarray
-    transmittance_39: np.ndarray
+    gas_depth_39: np.ndarray
 
 
 def infrared_radiance(
@@ -174,15 +174,11 @@ def infrared_radiance(
     lower_k = atmosphere.temperature(clouds.lower_km)
     upper_k = atmosphere.temperature(clouds.upper_km)
     radiance = np.empty((len(slant), len(EMISSIVE_BANDS_UM)), np.float32)
-    transmittance_39 = np.ones_like(slant)
+    top_edge = _reflecting_edge(clouds)
     absorption, backscatter = optics.infrared(clouds, cos_view)
     for index, band in enumerate(EMISSIVE_BANDS_UM):
         gas = depths[band] * slant
         cloud = _above(absorption[index] * slant)
-        if index == 0:
-            top = np.argmax(_above(clouds.optical_depth)[::-1] > 0.3, axis=0)
-            top_edge = np.where(top == 0, 0, len(gas) - top)
-            transmittance_39 = np.exp(-np.take_along_axis(gas, top_edge[None], axis=0)[0])
         radiance[:, index] = _emission(
             planck_radiance(band, lower_k),
             planck_radiance(band, upper_k),
@@ -193,7 +189,13 @@ def infrared_radiance(
             backscatter[index],
             emissivity[:, index],
         )
-    return InfraredResult(radiance, transmittance_39)
+    return InfraredResult(radiance, np.take_along_axis(depths[3.89], top_edge[None], axis=0)[0])
+
+
+def _reflecting_edge(clouds: CloudColumns) -> np.ndarray:
+    """Highest level edge with a visible optical depth of 0.3 above it, 0 (the ground) without such cloud, (pixels,)."""
+    opaque = _above(clouds.optical_depth) > 0.3
+    return np.where(opaque[0], opaque.sum(axis=0) - 1, 0)
 
 
 def _emission(lower, upper, skin, stratosphere, gas, cloud, backscatter, emissivity) -> np.ndarray:

@@ -296,7 +296,9 @@ def write_table(path: Path, tables: dict[str, np.ndarray]) -> None:
     with netCDF4.Dataset(temporary, "w") as file:
         file.title = "Reflection and emission of cloud layers in the bands of AHI"
         file.source = f"cloudkeras.datasets.synthetic.make_optics_table: miepython, PythonicDISORT, {STREAMS} streams"
-        file.references = "Hale and Querry 1973, doi:10.1364/AO.12.000555; Warren and Brandt 2008, doi:10.1029/2007JD009744"
+        file.references = (
+            "Hale and Querry 1973, doi:10.1364/AO.12.000555; Warren and Brandt 2008, doi:10.1029/2007JD009744"
+        )
         for name, values in axes.items():
             file.createDimension(name, len(values))
             file.createVariable(name, "f4", (name,))[:] = values

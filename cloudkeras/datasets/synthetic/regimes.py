@@ -22,12 +22,14 @@ class Site:
         atmosphere: Its profiles.
         latitude: Of the center, degrees.
         land: (rows, columns), 0..1.
+        shear_angle: Direction of the wind shear aloft, along which ice streaks, radians from the x axis.
     """
 
     shape: tuple[int, int]
     atmosphere: Atmosphere
     latitude: float
     land: np.ndarray
+    shear_angle: float = 0.0
 
     def field(self, rng: np.random.Generator, spectrum, **options) -> np.ndarray:
         return gaussian_field(rng, self.shape, spectrum, **options)
@@ -66,9 +68,9 @@ def adiabatic_optical_depth(depth_km: np.ndarray, radius_um: float) -> np.ndarra
 def stratocumulus(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
     """Marine stratocumulus: closed mesoscale cells below the inversion, optically moderate, liquid or supercooled."""
     cell_km = rng.uniform(18, 45)
-    cells = site.field(rng, cell_spectrum(cell_km, 0.35, 0.6))
+    cells = site.field(rng, cell_spectrum(cell_km, 0.3, 0.35))
     fine = site.field(rng, red_spectrum(20.0))
-    excess = _exceedance(cells + 0.25 * fine, rng.beta(4, 1.8), site.presence(rng, 0.8))
+    excess = _exceedance(cells + 0.15 * fine, rng.beta(4, 1.8), site.presence(rng, 0.8))
     top = site.atmosphere.inversion_km * rng.uniform(0.8, 1.0) + 0.06 * fine + 0.05 * np.minimum(excess, 2.0)
     depth = (rng.uniform(0.12, 0.3) + rng.uniform(0.08, 0.2) * np.minimum(excess, 2.0)) * np.exp(0.1 * fine)
     radius = rng.uniform(7, 15)
@@ -116,7 +118,7 @@ def trade_cumulus(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
             rng,
             site,
             "trade_cumulus",
-            rng.beta(2, 7),
+            rng.beta(2, 5),
             rng.uniform(8, 20),
             rng.uniform(0.5, 0.9),
             rng.uniform(0.6, 1.3),
@@ -133,9 +135,9 @@ def trade_cumulus(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
 
 def cold_cumulus(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
     """Open cells of a cold-air outbreak: rings of shallow convection, supercooled and mixed."""
-    cells = site.field(rng, cell_spectrum(rng.uniform(25, 60), 0.3, 0.4))
+    cells = site.field(rng, cell_spectrum(rng.uniform(50, 110), 0.18, 0.08))
     small = site.field(rng, red_spectrum(12.0))
-    rings = 1.2 - 1.6 * np.abs(cells) + 0.5 * small  # walls of the cells, where the field changes sign
+    rings = 1.1 - 1.8 * np.abs(cells) + 0.35 * small  # walls of the cells, where the field changes sign
     excess = _exceedance(rings, rng.uniform(0.3, 0.55), site.presence(rng, 0.75))
     base = rng.uniform(0.4, 0.9)
     top = base + np.minimum(0.35 + rng.uniform(0.8, 1.8) * excess, rng.uniform(1.5, 3.5))
@@ -184,7 +186,7 @@ def deep_convection(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
         shape,
         14.0,
     )
-    thin = np.where(outflow > 0, 0.05 + 0.5 * np.minimum(outflow, 0.8) * np.exp(0.4 * small), 0.0)
+    thin = np.where(outflow > 0, 0.03 + 0.6 * np.minimum(outflow, 0.8) * np.exp(0.4 * small), 0.0)
     return [
         as_layer("outflow", anvil_top - 1.2, anvil_top - 0.1, np.where(anvil > 0, 0.0, thin), (0.0, 0.3)),
         as_layer("anvil", anvil_top - depth, anvil_top, anvil_depth, (0.3, 0.8)),
@@ -273,15 +275,14 @@ def altocumulus(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
 
 def cirrus(rng: np.random.Generator, site: Site) -> list[CloudLayer]:
     """Cirrus: streaks below the tropopause, mostly thin."""
-    field = site.field(
-        rng, red_spectrum(rng.uniform(60, 200), 3.0), stretch=rng.uniform(1.5, 5), angle=rng.uniform(0, np.pi)
-    )
-    fine = site.field(rng, red_spectrum(30.0), stretch=3.0, angle=rng.uniform(0, np.pi))
-    excess = _exceedance(field + 0.2 * fine, rng.beta(2.2, 2.2), site.presence(rng, 0.7))
+    angle = site.shear_angle + rng.normal(0, 0.25)
+    field = site.field(rng, red_spectrum(rng.uniform(60, 200), 3.0), stretch=rng.uniform(1.5, 5), angle=angle)
+    fine = site.field(rng, red_spectrum(30.0), stretch=3.0, angle=angle + rng.normal(0, 0.15))
+    excess = _exceedance(field + 0.2 * fine, rng.beta(2.6, 1.9), site.presence(rng, 0.75))
     slow = site.field(rng, red_spectrum(300.0, 3.5))
     top = site.atmosphere.tropopause_km - rng.gamma(2.0, 0.8) + 0.4 * slow
     depth = rng.uniform(0.4, 1.2) + rng.uniform(0.4, 1.4) * np.minimum(excess, 1.5)
-    optical_depth = rng.lognormal(np.log(0.5), 0.8) * np.minimum(0.15 + excess, 2.5) * np.exp(0.3 * fine)
+    optical_depth = rng.lognormal(np.log(0.6), 0.8) * np.minimum(0.04 + 1.2 * excess**1.3, 2.5) * np.exp(0.3 * fine)
     return [
         CloudLayer(
             "cirrus",
@@ -307,16 +308,16 @@ REGIMES: dict[str, Regime] = {
     "cirrus": cirrus,
 }
 
-# Probability that a regime takes part in a scene, at 5, 25, 40 and 60 degrees of latitude. Several may: multi-layer scenes.
-_LATITUDES = (5.0, 25.0, 40.0, 60.0)
+# Probability that a regime takes part in a scene, by latitude in degrees. Several may: multi-layer scenes.
+_LATITUDES = (5.0, 20.0, 30.0, 45.0, 60.0)
 _PROBABILITY = {
-    "stratocumulus": (0.10, 0.45, 0.40, 0.50),
-    "trade_cumulus": (0.65, 0.45, 0.15, 0.05),
-    "cold_cumulus": (0.00, 0.00, 0.20, 0.35),
-    "deep_convection": (0.45, 0.15, 0.05, 0.00),
-    "frontal": (0.00, 0.10, 0.40, 0.45),
-    "altocumulus": (0.25, 0.20, 0.30, 0.35),
-    "cirrus": (0.50, 0.35, 0.35, 0.30),
+    "stratocumulus": (0.12, 0.45, 0.55, 0.50, 0.60),
+    "trade_cumulus": (0.90, 0.75, 0.45, 0.15, 0.05),
+    "cold_cumulus": (0.00, 0.00, 0.10, 0.35, 0.45),
+    "deep_convection": (0.65, 0.22, 0.08, 0.04, 0.00),
+    "frontal": (0.00, 0.00, 0.12, 0.31, 0.36),
+    "altocumulus": (0.45, 0.30, 0.35, 0.45, 0.45),
+    "cirrus": (0.85, 0.60, 0.50, 0.45, 0.40),
 }
 
 

@@ -110,7 +110,7 @@ def simulate_scene(seed: int, size: int | tuple[int, int] = 128, *, index: int =
     land = draw_land(ground, shape)
     atmosphere = draw_atmosphere(air, geometry.latitude, solar_declination(geometry.time), land)
     surface = draw_surface(ground, land, atmosphere.surface_air_k, geometry.solar_zenith)
-    site = Site(shape, atmosphere, float(geometry.latitude.mean()), land)
+    site = Site(shape, atmosphere, float(geometry.latitude.mean()), land, float(cloud.uniform(0, np.pi)))
     layers = draw_layers(cloud, site)
     pixels = shape[0] * shape[1]
     phase = np.empty((NUM_LEVELS, pixels), np.int8)

@@ -52,7 +52,9 @@ def stack_clouds(clouds: CloudColumns, edge_hpa: np.ndarray) -> CloudStack:
     ice_above = np.cumsum(ice[::-1], axis=0)[::-1] - 0.5 * ice
     upper = np.where(ice_above < 0.5 * ice.sum(axis=0), liquid, 0.0)
     mean = lambda depth, radius, default: np.where(  # noqa: E731
-        depth.sum(axis=0) > 0, (depth * seen * radius).sum(axis=0) / np.maximum((depth * seen).sum(axis=0), 1e-12), default
+        depth.sum(axis=0) > 0,
+        (depth * seen * radius).sum(axis=0) / np.maximum((depth * seen).sum(axis=0), 1e-12),
+        default,
     )
     lower = liquid - upper
     deep = (above < 0.5) & (above + total >= 0.5)

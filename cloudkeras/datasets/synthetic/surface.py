@@ -21,7 +21,7 @@ ALBEDO = {  #        0.47  0.51  0.64  0.86  1.61  2.26
 EMISSIVITY = {  #   3.89   6.24  6.94  7.35  8.59   9.64   10.41  11.24  12.38  13.28
     "ocean": (0.975, 0.98, 0.98, 0.98, 0.983, 0.986, 0.990, 0.991, 0.987, 0.980),
     "vegetation": (0.960, 0.98, 0.98, 0.98, 0.965, 0.968, 0.975, 0.977, 0.979, 0.980),
-    "bare": (0.850, 0.95, 0.95, 0.95, 0.830, 0.850, 0.945, 0.958, 0.967, 0.970),
+    "bare": (0.880, 0.95, 0.95, 0.95, 0.900, 0.910, 0.950, 0.958, 0.967, 0.970),
     "snow": (0.985, 0.98, 0.98, 0.98, 0.988, 0.990, 0.995, 0.993, 0.982, 0.975),
 }
 COVERS = ("ocean", "vegetation", "bare", "snow")
@@ -58,12 +58,12 @@ class Surface:
 
 
 def draw_land(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Share of land in each pixel, (rows, columns) 0..1: open sea in half of the scenes, coasts or land in the rest."""
+    """Share of land in each pixel, (rows, columns) 0..1: open sea in 60 % of the scenes, coasts or land in the rest."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.6:
         return np.zeros(shape, np.float32)
     field = gaussian_field(rng, shape, red_spectrum(400.0, 3.0))
-    share = 0.97 if kind > 0.85 else rng.uniform(0.15, 0.7)
+    share = 0.97 if kind > 0.88 else rng.uniform(0.15, 0.7)
     return np.clip(0.5 + 8.0 * (field + ndtri(share)), 0.0, 1.0).astype(np.float32)
 
 
@@ -77,7 +77,7 @@ def draw_surface(rng: np.random.Generator, land: np.ndarray, air_k: np.ndarray, 
         solar_zenith: Degrees; warms dry land by day.
     """
     field = gaussian_field(rng, land.shape, red_spectrum(120.0, 2.8))
-    bare = np.clip(0.5 + 1.2 * (field + rng.normal(-0.8, 0.9)), 0.02, 0.95)
+    bare = np.clip(0.5 + 1.2 * (field + rng.normal(-1.1, 0.9)), 0.02, 0.95)
     snow = np.clip((271.0 - air_k + 1.5 * field) / 4.0, 0.0, 0.95)
     cover = np.stack([1 - land, land * (1 - snow) * (1 - bare), land * (1 - snow) * bare, land * snow], axis=-1)
     sun = np.maximum(np.cos(np.radians(solar_zenith)), 0.0)
