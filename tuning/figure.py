@@ -61,7 +61,7 @@ def _parallel(figure: Figure, axis: Any, rows: Sequence[Row], space: Space, scor
         heights.append((row.score - low if maximize else high - row.score) / span)
         axis.plot(
             *(range(columns + 1), heights),
-            color=colours.to_rgba(row.score), linewidth=3.0 if best else 1.3, zorder=3 if best else 2,
+            color=colours.to_rgba(np.array(row.score)), linewidth=3.0 if best else 1.3, zorder=3 if best else 2,
         )  # fmt: skip
     for x, parameter in enumerate(space):
         axis.axvline(x, color="0.8", linewidth=0.8, zorder=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cloudkeras.datasets import ShardDataset
 from cloudkeras.errors import InputError
@@ -84,7 +85,8 @@ def score(
     say(f"scoring on {dataset.num_samples('test')} test samples")
     task = evaluation_task(dataset, [run], "auto")
     baselines = fitted_baselines(dataset, run.task, dataset.statistics, run.batch_size)
-    scores = evaluate(task, dataset, [run, *baselines], split="test", bootstrap=bootstrap, seed=seed)
+    methods: list[Any] = [run, *baselines]
+    scores = evaluate(task, dataset, methods, split="test", bootstrap=bootstrap, seed=seed)
     scores.save(folder)
     return scores.to_markdown()
 

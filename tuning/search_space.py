@@ -68,7 +68,7 @@ _BY_KIND: dict[str, Space] = {
 }
 # King et al. 2024 search 5e-5 .. 5e-2 in learning rate among others; a full search follows theirs where it is wider.
 _FULL_LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
-_SHAPES = {
+_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "small": {"filters": (4, 8, 16), "depth": (2, 3, 4), "batch_size": (2, 4, 8)},
     "full": {"filters": (16, 32, 64), "depth": (3, 4, 5, 6), "batch_size": (2, 4, 8, 16)},
 }
@@ -89,7 +89,7 @@ def search_space(task: Task, model: str, image_shape: tuple[int, int], samples: 
     """
     check_choice(model, sorted(MODELS), "model")
     check_choice(size, SIZES, "space")
-    shapes = dict(_SHAPES[size])
+    shapes: dict[str, tuple[int, ...]] = dict(_SHAPES[size])
     shapes["batch_size"] = tuple(b for b in shapes["batch_size"] if 2 * b <= samples) or (1,)
     shapes["depth"] = tuple(d for d in shapes["depth"] if _depth_fits(model, d, image_shape))
     check(bool(shapes["depth"]), "No depth of the search divides the images; choose another size.", images=image_shape)

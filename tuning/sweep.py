@@ -182,6 +182,7 @@ def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, ou
 
 def _base_configuration(arguments: argparse.Namespace, model: str, data: Path) -> RunConfig:
     """What all runs of the sweep share, with the task's defaults written out."""
+    options: dict[str, Any] = parse_settings(arguments.set)
     return RunConfig(
         data=str(data.resolve()),
         task=arguments.task,
@@ -192,7 +193,7 @@ def _base_configuration(arguments: argparse.Namespace, model: str, data: Path) -
         precision=arguments.precision,
         jit=arguments.jit,
         limit_train_batches=arguments.batch_limit,
-        **parse_settings(arguments.set),
+        **options,
     ).resolved()
 
 

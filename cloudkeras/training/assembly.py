@@ -146,7 +146,8 @@ def use_jit(config: RunConfig) -> bool:
 def compile_model(model: Any, config: RunConfig, task: Task, statistics: Mapping[str, Any]) -> None:
     """Compiles in place: loss on `final` and every `aux_*`, binary cross-entropy on `presence`, metrics on `final`."""
     names = output_names(model)
-    optimizer, metrics = make_optimizer(config), training_metrics(task)
+    optimizer = make_optimizer(config)
+    metrics: Any = training_metrics(task)
     if names == ("final",):
         losses: Any = make_loss(config, task, statistics)
         weights = None

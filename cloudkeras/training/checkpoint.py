@@ -56,7 +56,7 @@ def save_state(path: Path, model: Any, progress: Progress) -> None:
     """
     import keras
 
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{group}/{index:05d}": np.asarray(keras.ops.convert_to_numpy(variable))
         for group, variables in state_variables(model).items()
         for index, variable in enumerate(variables)
@@ -114,7 +114,7 @@ def restore_state(path: Path, model: Any) -> None:
                 variable.assign(archive[name])
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes a file under a temporary name beside it, then gives it its name in one step.
 
     The temporary name keeps the suffix, and is the same every time, so that a killed process leaves at most one.
@@ -126,7 +126,7 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """`Path.write_text` that leaves the old file or the new one."""
-    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, values: Any) -> None:

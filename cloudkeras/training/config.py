@@ -131,7 +131,7 @@ class RunConfig:
         """The same with the task's defaults written out, as a run folder keeps it."""
         task = self.make_task()
         defaults = {"model": task.default_model, "loss": task.default_loss, **_TASK_DEFAULTS[task.kind]}
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        missing: dict[str, Any] = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         return dataclasses.replace(self, task_options=task.options(), **missing)
 
     def to_dict(self) -> dict[str, Any]:

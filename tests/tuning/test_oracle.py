@@ -59,9 +59,10 @@ def key(point):
 
 
 def test_no_point_is_tried_twice_and_the_search_ends_with_the_space(tmp_path):
-    tuner = search(tmp_path, trials=100)
-    assert len(tuner.points) == size_of(SPACE) == 24
-    assert len({key(p) for p in tuner.points}) == 24
+    space = SPACE[:2]
+    tuner = search(tmp_path, lambda v: v["rate"], trials=100, space=space)
+    assert len(tuner.points) == size_of(space) == 12
+    assert len({key(p) for p in tuner.points}) == 12
 
 
 def test_it_begins_with_the_defaults(tmp_path):
@@ -78,10 +79,10 @@ def test_it_finds_the_best_in_half_of_the_points(tmp_path):
     for maximize in (False, True):
         function = (lambda v: -objective(v)) if maximize else objective
         found = []
-        for seed in range(4):
+        for seed in range(2):
             points = search(tmp_path / f"{maximize}{seed}", function, seed=seed, maximize=maximize).points
             found.append(min(points, key=objective))
-        assert sum(objective(p) == 0 for p in found) >= 3
+        assert [objective(p) for p in found] == [0, 0]
 
 
 def test_failed_trials_have_finite_scores_worse_than_all_others(tmp_path):
