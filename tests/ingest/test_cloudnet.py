@@ -147,7 +147,7 @@ def test_bad_granules(day, tmp_path, change, message, capsys):
 @pytest.mark.parametrize(
     "options,message",
     [
-        ({"columns": 500}, "at least one window of 500 columns of 300 s; found 27. columns"),
+        ({"columns": 500}, "at least one window of 500 columns of 300 s; found 288 columns"),
         ({"test_hours": (12.0, 12.5)}, "for test, between 12 and 12.5 h; found none.*--test-hours"),
         ({"validation_hours": (9.5, 10.9)}, "for validation, between 9.5 and 10.9 h"),
         ({"validation_hours": (10.9, 11.9)}, "must lie 3600 s apart"),
