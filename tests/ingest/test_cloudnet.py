@@ -1,3 +1,5 @@
+import argparse
+import inspect
 import json
 
 import netCDF4
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 
 from cloudkeras.cli import main
+from cloudkeras.commands.ingest import configure
 from cloudkeras.datasets import ShardDataset
 from cloudkeras.errors import DataError, InputError
 from cloudkeras.ingest import ingest_cloudnet
@@ -166,6 +169,17 @@ def test_command(day, tmp_path, capsys):
     assert main([*command, "--rows", "24", "--columns", "12", "--stride", "3", "--evaluation-stride", "12"]) == 0
     printed = capsys.readouterr().out
     assert "42 train, 2 validation, 6 test windows of 24 x 12" in printed and str(tmp_path / "out") in printed
+
+
+def test_the_command_has_the_defaults_of_the_function():
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    given = vars(parser.parse_args(["cloudnet", "--iwc", "a", "--model", "b", "--out", "c"]))
+    defaults = {
+        k: p.default for k, p in inspect.signature(ingest_cloudnet).parameters.items() if p.kind == p.KEYWORD_ONLY
+    }
+    names = {"row_depth_m": "row_depth", "max_gap_s": "max_gap", "gap_s": "gap", "frequency_ghz": "frequency"}
+    assert {k: given[names.get(k, k)] for k in defaults} == defaults
 
 
 @pytest.mark.realdata

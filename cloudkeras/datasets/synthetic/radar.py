@@ -32,7 +32,7 @@ SIMULATION_VERSION = 1  # raised whenever the same seed gives other curtains
 SOURCE = "simulated cloud-radar curtains (cloudkeras.datasets.synthetic.radar); not an observation"
 STEP_S = 30.0
 ROW_DEPTH_M = 78.1
-WINDOWS_PER_RECORD = 6
+WINDOWS_PER_RECORD = 2
 
 _LATITUDE, _LONGITUDE = 78.9, 11.9  # of a made-up site with an Arctic winter
 _FIRST_RECORD = 1514764800.0  # 2018-01-01 00:00 UTC
@@ -365,7 +365,7 @@ class _Record:
 
 
 def plan_records(samples: int, fractions: Sequence[float]) -> list[_Record]:
-    """Records of at most six windows each, one weather apiece; no record serves two splits."""
+    """Records of at most two windows each, one weather apiece; no record serves two splits."""
     records: list[_Record] = []
     for split, count in zip(("train", "validation", "test"), split_counts(samples, fractions), strict=True):
         parts = math.ceil(count / WINDOWS_PER_RECORD)
@@ -387,7 +387,7 @@ def simulate_dataset(
 ) -> Path:
     """Makes shards and a manifest of `blind_zone` from simulated curtains; all of them say that they are simulated.
 
-    A granule is one record of up to six windows, in weather of its own; splits are made of whole records, two days
+    A granule is one record of up to two windows, in weather of its own; splits are made of whole records, two days
     and more apart. Record `i` of a seed is the same whatever `jobs` is.
 
     Args:
