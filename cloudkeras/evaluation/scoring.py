@@ -26,7 +26,7 @@ logger = logging.getLogger("cloudkeras")
 
 _REPORT_SECONDS = 5.0
 # Options in which a method's task may differ from that of the evaluation: what it looks at, not what is judged.
-_INPUT_OPTIONS = {"labels", "angles", "context", "keep_context", "ramp_rows"}
+_INPUT_OPTIONS = {"labels", "angles", "context", "keep_context", "ramp_rows", "evaluation_ramp_rows"}
 
 
 class Method(Protocol):
