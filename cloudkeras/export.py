@@ -27,7 +27,7 @@ def export_run(
     run: Any,
     out_dir: str | Path,
     *,
-    scores: Mapping[str, Any] | str | Path | None = None,
+    scores: Any = None,
     force: bool = False,
 ) -> Path:
     """Writes `model.keras`, `saved_model/`, `card.json` and `card.md` into a folder.
@@ -40,8 +40,8 @@ def export_run(
     Args:
         run: A run, or the path of its folder.
         out_dir: The folder to write. It appears when it is complete; an earlier export there is replaced.
-        scores: Scores for the card, or the JSON file that holds them; None takes `scores.json` of the run folder if
-            there is one.
+        scores: Scores for the card: what `cloudkeras.evaluate` returns, a mapping, or a JSON file; None takes
+            `scores.json` of the run folder or its folder `scores` if there is one.
         force: Whether to replace a folder that is not an export.
 
     Returns:
@@ -158,9 +158,7 @@ def _write_saved_model(run: Any, path: Path) -> None:
     archive.write_out(str(path), verbose=False)
 
 
-def model_card(
-    run: Any, *, scores: Mapping[str, Any] | str | Path | None = None, saved_model: bool = True
-) -> dict[str, Any]:
+def model_card(run: Any, *, scores: Any = None, saved_model: bool = True) -> dict[str, Any]:
     """What a user must know of a run, as JSON values: what goes in, what comes out, from which data, how good.
 
     Args:
@@ -260,9 +258,17 @@ def _describe_data(config: Mapping[str, Any], environment: Mapping[str, Any] | N
     }
 
 
-def _find_scores(run: Any, scores: Mapping[str, Any] | str | Path | None) -> Any:
+def _find_scores(run: Any, scores: Any) -> Any:
+    """The scores of a card: without the profiles and differences, which stay in `scores.json`."""
+    found = _read_scores(run, scores)
+    return {k: v for k, v in found.items() if k not in ("profiles", "differences")} if _is_report(found) else found
+
+
+def _read_scores(run: Any, scores: Any) -> Any:
     if isinstance(scores, Mapping):
         return dict(scores)
+    if hasattr(scores, "to_json"):
+        return json.loads(scores.to_json())
     if scores is not None:
         try:
             return json.loads(Path(scores).read_text(encoding="utf-8"))
@@ -369,7 +375,29 @@ def _statistics_table(card: Mapping[str, Any]) -> list[str]:
 
 
 def _score_lines(scores: Any) -> list[str]:
-    """Scores as they were written by `cloudkeras evaluate`, one line a number."""
+    """A table of all methods where the scores are those of `cloudkeras evaluate`, else the scores as they are."""
     if not scores:
-        return ["None on record: `cloudkeras evaluate` writes them into the run folder."]
-    return ["```json", json.dumps(scores, indent=1, default=_plain_number)[:6000], "```"]
+        return [
+            "None on record: `cloudkeras evaluate RUN --out RUN/scores` makes them, and the next export shows them."
+        ]
+    if not _is_report(scores):
+        return ["```json", json.dumps(scores, indent=1, default=_plain_number), "```"]
+    methods = scores["ranking"]
+    names = list(scores["scores"][methods[0]])[:8]
+    lines = ["| method | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for method in methods:
+        cells = (_score_cell(scores["scores"][method].get(name)) for name in names)
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    kind = "simulated" if scores.get("simulated") else "observed"
+    return [*lines, "", f"On {scores.get('samples')} {kind} samples, the same pixels for all methods."]
+
+
+def _is_report(scores: Any) -> bool:
+    return isinstance(scores, Mapping) and {"scores", "ranking"} <= set(scores)
+
+
+def _score_cell(score: Any) -> str:
+    if not isinstance(score, Mapping) or score.get("value") is None:
+        return "-"
+    text = f"{score['value']:.4g}"
+    return text if score.get("low") is None else f"{text} [{score['low']:.4g}, {score['high']:.4g}]"

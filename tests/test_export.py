@@ -240,6 +240,25 @@ def test_the_card_takes_scores_and_data_from_the_run_folder(tmp_path):
     assert "(simulated data)" in text and "| reflectance | 2 | 0.2 | 0.2 |" in text and '"iou": 0.25' in text
 
 
+def test_the_card_shows_a_report_of_an_evaluation_as_a_table():
+    report = {
+        "ranking": ["tiny run", "all_clear"],
+        "samples": 9,
+        "simulated": True,
+        "profiles": {"f1": [0.1] * 38},
+        "differences": {},
+        "scores": {
+            "tiny run": {"f1_macro": {"value": 0.5, "low": 0.4, "high": 0.6}},
+            "all_clear": {"f1_macro": {"value": 0.25, "low": None, "high": None}},
+        },
+    }
+    for scores in (report, SimpleNamespace(to_json=lambda: json.dumps(report))):
+        card = model_card(phase_run(), scores=scores)
+        assert set(card["scores"]) == {"ranking", "samples", "simulated", "scores"}
+        text = card_markdown(card)
+        assert "| tiny run | 0.5 [0.4, 0.6] |\n| all_clear | 0.25 |\n\nOn 9 simulated samples" in text
+
+
 def test_on_another_backend_the_keras_file_is_written_and_the_remedy_named(tmp_path, monkeypatch):
     run = write_run_folder(tmp_path / "run")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")

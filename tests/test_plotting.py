@@ -1,6 +1,8 @@
 import csv
+import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import netCDF4
 import numpy as np
@@ -136,6 +138,33 @@ def test_scores_are_points_with_intervals():
     assert [a.get_title() for a in plot_scores(SCORES, metrics=["macro IoU"]).axes] == ["macro IoU"]
     with pytest.raises(InputError, match=r"Metrics that all methods have: macro F1, macro IoU.*extra"):
         plot_scores(SCORES, metrics=["extra"])
+
+
+REPORT = {  # as `cloudkeras evaluate` writes it
+    "task": "blind_zone",
+    "simulated": True,
+    "samples": 12,
+    "ranking": ["UNet 3+", "repeat"],
+    "baselines": ["repeat"],
+    "scores": {
+        "UNet 3+": {"mae": {"value": 4.0, "low": 3.0, "high": 5.0}, "dice": {"value": 0.9, "low": None, "high": None}},
+        "repeat": {"mae": {"value": 17.8, "low": 16.0, "high": 19.0}, "dice": {"value": 0.8, "low": 0.7, "high": 0.9}},
+    },
+}
+
+
+def test_a_report_of_an_evaluation_is_drawn_with_units_and_hollow_baselines(tmp_path):
+    (tmp_path / "scores.json").write_text(json.dumps(REPORT))
+    for source in (REPORT, tmp_path, tmp_path / "scores.json", SimpleNamespace(to_dict=lambda: REPORT)):
+        figure = plot_scores(source)
+        assert [a.get_title() for a in figure.axes] == ["mae (dB), lower is better", "dice, higher is better"]
+        assert "blind_zone: 12 samples" in texts(figure) and "(simulated)" in texts(figure)
+        points = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+        assert [point.get_markerfacecolor() == "white" for point in points] == [False, True]
+    for content, found in (("{", "expected scores as JSON"), ("[1]", "as `cloudkeras evaluate` writes them")):
+        (tmp_path / "scores.json").write_text(content)
+        with pytest.raises(DataError, match=found):
+            plot_scores(tmp_path)
 
 
 def write_history(path, rows=5):

@@ -116,6 +116,7 @@ class Products(abc.ABC):
         if self.auxiliary:
             variable.coordinates = " ".join(self.auxiliary)
         variable.set_auto_maskandscale(False)
+        variable.set_var_chunk_cache(size=1 << 20)  # blocks are whole chunks: nothing is written twice
         return variable
 
     def _copy_coordinates(self, output: netCDF4.Dataset, reader: SceneReader) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,42 @@ from ..errors import DataError, check
 from .style import LINE_COLORS, bare, new_figure, title_of
 
 Interval = tuple[float, float, float]
+SHOWN = {  # what a figure shows unless told otherwise
+    "cloud_phase": ("f1_macro", "iou_macro", "f1_cloud", "f1_ice", "f1_mixed", "f1_liquid"),
+    "blind_zone": ("mae", "mae_both_echo", "dice", "csi_cloud", "csi_shallow_snow", "csi_virga"),
+}
+_IN_DECIBELS = ("mae", "rmse", "bias")
+_LOWER_IS_BETTER = ("mae", "rmse", "far")
 
 
 def plot_scores(
     scores: Any,
     *,
     metrics: Sequence[str] | None = None,
-    title: str = "Scores on the test split",
+    title: str | None = None,
     simulated: bool | None = None,
 ) -> Figure:
     """One panel a metric, one row a method: the value as a point, its bootstrap interval as a line.
 
     Args:
-        scores: What `cloudkeras.evaluate` returns, or method to metric to (value, low, high); low and high are NaN
-            where there is no interval.
-        metrics: Metrics to show, in order; None shows those that all methods have, twelve at most.
-        title: Title of the figure.
-        simulated: Whether the data are simulated; the title says so.
+        scores: What `cloudkeras.evaluate` returns, the `scores.json` that it saves (or its folder), or a mapping of
+            method to metric to value or (value, low, high). Methods stand in its order; baselines are hollow points.
+        metrics: Metrics to show, in order; None shows the most telling ones of the task, or all that methods share.
+        title: Title of the figure; None says what was scored.
+        simulated: Whether the data are simulated, which the title then says; None takes it from the scores.
+
+    Raises:
+        DataError: If a file of scores is not one.
+        InputError: If there is no method, or a metric that not all methods have.
     """
-    table = score_table(scores)
+    report = _report(scores)
+    table = {
+        str(name): {str(m): _interval(v) for m, v in row.items()} for name, row in report.get("scores", report).items()
+    }
     check(len(table) > 0, "`scores` has at least one method.", methods=list(table))
+    task = str(report.get("task", "")) if "scores" in report else ""
     shared = [m for m in next(iter(table.values())) if all(m in row for row in table.values())]
-    chosen = list(metrics) if metrics is not None else shared[:12]
+    chosen = list(metrics) if metrics is not None else [m for m in SHOWN.get(task, shared) if m in shared][:12]
     unknown = sorted(set(chosen) - set(shared))
     check(bool(chosen) and not unknown, f"Metrics that all methods have: {', '.join(shared)}.", metrics=chosen)
     across = min(3, len(chosen))
@@ -45,33 +60,56 @@ def plot_scores(
     axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
     for spare in axes[len(chosen) :]:
         spare.remove()
+    hollow = set(report.get("baselines", ())) if task else set()
     for axis, metric in zip(axes, chosen, strict=False):
-        _draw_metric(axis, metric, {name: row[metric] for name, row in table.items()})
-    figure.suptitle(title_of(title, simulated), fontsize=12)
+        _draw_metric(axis, _label(metric, report if task else {}), {n: row[metric] for n, row in table.items()}, hollow)
+    if title is None:
+        title = f"{task}: {report.get('samples')} samples, the same pixels for all methods" if task else "Scores"
+    known = report.get("simulated") if task and simulated is None else simulated
+    figure.suptitle(title_of(title, known), fontsize=12)
     return figure
 
 
-def score_table(scores: Any) -> dict[str, dict[str, Interval]]:
-    """Scores as method -> metric -> (value, low, high)."""
-    if isinstance(scores, Mapping):
-        return {str(name): {str(m): _interval(v) for m, v in row.items()} for name, row in scores.items()}
-    return {str(name): {str(m): _interval(v) for m, v in row.items()} for name, row in scores.intervals().items()}
+def _report(scores: Any) -> Mapping[str, Any]:
+    """Scores as a mapping: a report of an evaluation, or method to metric to value."""
+    if isinstance(scores, str | Path):
+        path = Path(scores) / "scores.json" if Path(scores).is_dir() else Path(scores)
+        try:
+            scores = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, UnicodeDecodeError) as error:
+            raise DataError(path, expected="scores as JSON", found=str(error)) from error
+        if not isinstance(scores, Mapping) or "scores" not in scores:
+            raise DataError(path, expected="scores as `cloudkeras evaluate` writes them", found="other JSON")
+    return scores if isinstance(scores, Mapping) else scores.to_dict()
 
 
 def _interval(value: Any) -> Interval:
-    if np.ndim(value) == 0:
-        return float(value), float("nan"), float("nan")
-    middle, low, high = (float("nan") if v is None else float(v) for v in value)
+    if isinstance(value, Mapping):
+        value = [value.get(name) for name in ("value", "low", "high")]
+    parts = (value, None, None) if value is None or np.ndim(value) == 0 else value
+    middle, low, high = (float("nan") if v is None else float(v) for v in parts)
     return middle, low, high
 
 
-def _draw_metric(axis: Axes, metric: str, values: Mapping[str, Interval]) -> None:
-    for place, (value, low, high) in enumerate(values.values()):
+def _label(metric: str, report: Mapping[str, Any]) -> str:
+    """Name, unit and which way is better."""
+    words = metric.replace("_", " ")
+    if not report:
+        return words
+    unit = " (dB)" if report["task"] == "blind_zone" and metric.startswith(_IN_DECIBELS) else ""
+    if metric.startswith("bias"):
+        return f"{words}{unit}, 0 is best"
+    return f"{words}{unit}, {'lower' if metric.startswith(_LOWER_IS_BETTER) else 'higher'} is better"
+
+
+def _draw_metric(axis: Axes, label: str, values: Mapping[str, Interval], hollow: Collection[str]) -> None:
+    for place, (name, (value, low, high)) in enumerate(values.items()):
         color = LINE_COLORS[place % len(LINE_COLORS)]
         if np.isfinite([low, high]).all():
             axis.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", alpha=0.55)
-        axis.plot(value, place, marker="o", markersize=6, color=color)
-    axis.set_title(metric, fontsize=10)
+        face = "white" if name in hollow else color
+        axis.plot(value, place, marker="o", markersize=6, color=color, markerfacecolor=face)
+    axis.set_title(label, fontsize=9)
     axis.set_yticks(range(len(values)), list(values))
     axis.set_ylim(len(values) - 0.5, -0.5)
     axis.margins(x=0.12)

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import netCDF4
 import numpy as np
@@ -278,3 +279,15 @@ def test_the_scene_is_not_overwritten(tmp_path):
         predict_scene(phase_run(), scene, scene)
     with pytest.raises(InputError, match="not a folder"):
         predict_scene(phase_run(), scene, tmp_path)
+
+
+def test_memory_does_not_grow_with_the_scene(tmp_path):
+    """Twice the rows and twice the columns, the same memory: one band of tiles over one stretch of columns."""
+    peaks = []
+    for name, rows, columns in (("small", 64, 240), ("large", 256, 480)):
+        scene = write_phase_scene(tmp_path / f"{name}.nc", rows, columns)
+        tracemalloc.start()
+        predict_scene(phase_run(), scene, tmp_path / "out.nc", stretch_columns=80)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
