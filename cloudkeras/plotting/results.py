@@ -137,6 +137,7 @@ def plot_history(path: str | Path, *, title: str | None = None, simulated: bool 
     names = [n for n in history if not n.startswith("val_") and np.isfinite(history[n]).any()]
     names += [n[4:] for n in history if n.startswith("val_") and n[4:] not in history]
     names = [n for n in names if n not in ("seconds", "time")]
+    names.sort(key=lambda name: (name == "learning_rate", name != "loss"))  # the loss first, the learning rate last
     if not names:
         raise DataError(file, expected="logged values beside the epoch", found="none")
     across = min(3, len(names))

@@ -147,7 +147,6 @@ def _compose(
         axis.axhline((row / step + 0.5) * spacing, color="#d55e00", linewidth=1, linestyle=(0, (4, 3)))
         axis.tick_params(labelsize=8)
         axis.set_anchor("N")
-        axis.set_xlabel("x (km)", fontsize=8)
         if k == 0:
             axis.set_ylabel("y (km)")
     x = (np.arange(next(iter(curtains.values())).shape[1]) + 0.5) * spacing
