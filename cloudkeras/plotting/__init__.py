@@ -1,4 +1,4 @@
-"""Figures. Matplotlib is imported with this package alone, never by `import cloudkeras`."""
+"""Figures, made with Matplotlib but without pyplot: they need no display and leave no state behind."""
 
 from .phase import plot_phase_curtain, plot_phase_plan
 from .radar import plot_radar_curtain
