@@ -45,19 +45,22 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         f"Predictions have the shape of the truth {truth.shape}, or one axis more for {num_classes} classes.",
         prediction=prediction.shape,
     )
-    labelled = np.nonzero(truth >= 0)
-    true = truth[labelled].astype(np.int64)
-    predicted = prediction[labelled]
-    predicted = predicted.argmax(axis=-1) if scores else predicted.astype(np.int64)
+    samples, levels = truth.shape[:2]
+    labelled = np.flatnonzero(truth >= 0)
+    true = truth.reshape(-1)[labelled].astype(np.int64)
+    if scores:
+        predicted = prediction.reshape(-1, num_classes)[labelled].argmax(axis=-1)
+    else:
+        predicted = prediction.reshape(-1)[labelled].astype(np.int64)
     for name, classes in (("truth", true), ("prediction", predicted)):
         check(
-            bool(((classes >= 0) & (classes < num_classes)).all()),
+            classes.min(initial=0) >= 0 and classes.max(initial=0) < num_classes,
             f"Classes of the {name} lie in 0..{num_classes - 1}.",
             largest=classes.max(initial=0),
             smallest=classes.min(initial=0),
         )
-    samples, levels = truth.shape[:2]
-    index = ((labelled[0] * levels + labelled[1]) * num_classes + true) * num_classes + predicted
+    level_size = max(1, truth[0, 0].size if samples and levels else 1)
+    index = ((labelled // level_size) * num_classes + true) * num_classes + predicted
     counts = np.bincount(index, minlength=samples * levels * num_classes**2)
     return counts.reshape(samples, levels, num_classes, num_classes)
 
