@@ -187,8 +187,8 @@ def test_what_does_not_fit_is_named(clouds, radar):
 
 @pytest.mark.realdata
 def test_trivial_methods_on_a_real_day_score_what_is_known_of_it(realdata, tmp_path):
-    # Ny-Alesund, 12 to 18 h: "echo everywhere" has a Dice of 0.926, repeat one of 0.80 and an MAE of 17.8 dB, found with
-    # other windows over the same hours.
+    # Ny-Alesund, 12 to 18 h: "echo everywhere" has a Dice of 0.926, repeat one of 0.80 and an MAE of 17.8 dB, found
+    # with other windows over the same hours.
     day = realdata / "cloudnet_arctic"
     folder = ingest_cloudnet(
         day / "20210104_ny-alesund_iwc-Z-T-method.nc", sorted(day.glob("*icon*.nc")), tmp_path / "data"
