@@ -1,10 +1,11 @@
 """Compares simulated clouds with observed ones: phase by height, number of layers, share of clear voxels.
 
-    CLOUDKERAS_REALDATA=... python benchmarks/simulated_climatology.py --samples 300 --out runs/simulated_climatology.png
+    CLOUDKERAS_REALDATA=... python benchmarks/simulated_climatology.py --samples 300
 
-Observed: Cloudnet target classification (five July days at Bucharest, one day on the Maldives), ARM lidar phase (one June day
-at the North Slope of Alaska, up to 3 km), CALIPSO vertical feature mask (one 1,100 km segment over the Amazon). These are
-single days, so the figure shows whether the simulated clouds are plausible, not whether their climatology is right.
+Observed: Cloudnet target classification (five July days at Bucharest, one day on the Maldives), ARM lidar phase (one
+June day at the North Slope of Alaska, up to 3 km), CALIPSO vertical feature mask (one 1,100 km segment over the
+Amazon). These are single days, so the figure shows whether the simulated clouds are plausible, not whether their
+climatology is right.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def onto_levels(phase: np.ndarray, height_km: np.ndarray) -> np.ndarray:
 
 
 def read_cloudnet(name: str, files: list[Path]) -> Profiles:
-    """Cloudnet target classification; drizzle and rain count as liquid, melting ice as mixed, aerosol and insects as clear."""
+    """Cloudnet classification; drizzle and rain count as liquid, melting ice as mixed, aerosol and insects as clear."""
     import netCDF4
 
     table = np.array([CLEAR, LIQUID, LIQUID, LIQUID, ICE, MIXED, MIXED, MIXED, CLEAR, CLEAR, CLEAR], np.int8)
@@ -115,10 +116,8 @@ def read_calipso(file: Path) -> Profiles:
         columns.append(np.repeat(block, 15 // profiles, axis=1).reshape(-1, gates))
         start += profiles * gates
     flags = np.concatenate(columns, axis=1)
-    heights = np.concatenate(
-        [np.linspace(30.1, 20.2, 55, endpoint=False), np.linspace(20.2, 8.2, 200, endpoint=False)]
-        + [np.linspace(8.2, -0.5, 290, endpoint=False)]
-    )
+    edges_km = ((30.1, 20.2, 55), (20.2, 8.2, 200), (8.2, -0.5, 290))
+    heights = np.concatenate([np.linspace(*edges, endpoint=False) for edges in edges_km])
     kind, water = flags & 7, (flags >> 5) & 3
     phase = np.where(kind == 2, np.array([-1, ICE, LIQUID, ICE])[water], CLEAR)
     phase = np.where((kind == 7) | (kind == 0) | (kind == 5), -1, phase).astype(np.int8)
@@ -193,9 +192,8 @@ def draw(path: Path, real: list[Profiles], made: list[Profiles]) -> None:
 
 def table(groups: list[Profiles]) -> str:
     """Shares in percent of all observed voxels, and of profiles by number of layers."""
-    lines = [
-        f"{'profiles':36} {'clear':>6} {'ice':>6} {'mixed':>6} {'liquid':>6}   {'0':>5} {'1':>5} {'2':>5} {'3+':>5} layers"
-    ]
+    header = f"{'profiles':36} {'clear':>6} {'ice':>6} {'mixed':>6} {'liquid':>6}"
+    lines = [f"{header}   {'0':>5} {'1':>5} {'2':>5} {'3+':>5} layers"]
     for p in groups:
         seen = p.phase[p.phase >= 0]
         shares = " ".join(f"{100 * (seen == k).mean():6.1f}" for k in range(4))

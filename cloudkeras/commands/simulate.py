@@ -60,9 +60,8 @@ def _simulate_one_scene(arguments: argparse.Namespace) -> int:
     write_scene(path, scene)
     rows, columns = scene.phase.shape[1:]
     clear = float((scene.phase == 0).mean())
-    print(
-        f"simulated scene of {rows} x {columns} pixels: {100 * clear:.1f} % clear voxels, {', '.join(dict.fromkeys(scene.regimes))}"
-    )
+    regimes = ", ".join(dict.fromkeys(scene.regimes)) or "no clouds"
+    print(f"simulated scene of {rows} x {columns} pixels: {100 * clear:.1f} % clear voxels; {regimes}")
     print(f"written to {path}")
     return 0
 

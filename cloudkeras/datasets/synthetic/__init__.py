@@ -9,7 +9,7 @@ SIMULATORS: dict[str, str] = {
     "cloud_phase": "cloudkeras.datasets.synthetic.dataset:simulate_dataset",
     "blind_zone": "cloudkeras.datasets.synthetic.radar:simulate_dataset",
 }
-"""Task name to "module:function"; each has `simulate_dataset(out, *, samples, size, seed, jobs, fractions, progress)`."""
+"""Task name to "module:function", all called as `(out, *, samples, size, seed, jobs, fractions, progress)`."""
 
 _EXPORTS = {
     "Scene": "scenes",

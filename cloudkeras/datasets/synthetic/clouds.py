@@ -191,8 +191,8 @@ def liquid_share(
 def ice_effective_radius(temperature_k: np.ndarray) -> np.ndarray:
     """Effective radius of ice in um: 20 um at -76 C and below, growing by 0.5 um a K to 55 um.
 
-    A straight line through the aircraft parameterization of Heymsfield et al. 2014 (J. Atmos. Sci. 71, 4123), with about
-    28 um at the tops of anvils as retrieved from space.
+    A straight line through the range of aircraft data (Heymsfield et al. 2014, J. Atmos. Sci. 71, 4123), with about 28
+    um at the tops of anvils as retrieved from space.
     """
     return np.clip(58.0 + 0.5 * (temperature_k - FREEZING_K), 20.0, 55.0).astype(np.float32)
 

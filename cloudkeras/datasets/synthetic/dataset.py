@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..samples import SampleTable
 from ..shards import write_shard
 from .atmosphere import LEVEL_CENTERS_KM
 from .geometry import PERIOD_END, PERIOD_START
-from .scenes import Scene, simulate_scene
+from .scenes import Scene, scene_shape, simulate_scene
 
 SIMULATION_VERSION = 1  # raised whenever the same seed gives other scenes
 GAP_SECONDS = 86400.0  # between the blocks of time of two splits
@@ -129,7 +130,7 @@ def simulate_dataset(
     """
     from ..writer import finish_dataset
 
-    shape = (size, size) if isinstance(size, int | np.integer) else (int(size[0]), int(size[1]))
+    shape = scene_shape(size)
     check(samples > 0, "`samples` is positive.", samples=samples)
     check(jobs > 0, "`jobs` is positive.", jobs=jobs)
     check(seed >= 0, "`seed` is not negative.", seed=seed)
@@ -194,12 +195,16 @@ def _make_shards(
     progress: Progress | None,
 ) -> None:
     """Makes shards in this process or in several, telling `progress` after each scene."""
-    report = progress or (lambda done, total: None)
+
+    def report(done: int, of: int) -> None:
+        if progress is not None:
+            progress(done, of)
+
     report(kept, total)
     if jobs == 1 or len(plans) < 2:
         done = kept
         for plan in plans:
-            make_shard(plan, shape, seed, lambda number, done=done: report(done + number, total))
+            make_shard(plan, shape, seed, partial(_report_from, report, done, total))
             done += len(plan.indices)
         return
     context = multiprocessing.get_context("spawn")
@@ -215,6 +220,10 @@ def _make_shards(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _report_from(report: Progress, done: int, total: int, number: int) -> None:
+    report(done + number, total)
 
 
 def make_shard(plan: ShardPlan, shape: tuple[int, int], seed: int, scene_done: Callable[[int], None]) -> None:

@@ -20,11 +20,12 @@ _WATER_VAPOR_GAS_CONSTANT = 461.5
 class GasAbsorption:
     """Absorption of one band along a vertical path from space.
 
-    The transmittance of a slant path is `exp(-(line + continuum) - (water U)**exponent - fixed)`. Coefficients were
-    chosen so that clear-sky brightness temperatures and the peaks of the weighting functions agree with those known
-    for AHI: 6.2, 6.9 and 7.3 um near 350, 450 and 600 hPa in a moist atmosphere (Di et al. 2016, J. Geophys. Res. 121,
-    13,470), 13.3 um near the surface with a broad tail, 9.6 um with the ozone above the troposphere, and the windows with
-    the water-vapor continuum growing with the square of the vapor pressure.
+    The transmittance along the vertical is `exp(-(line + continuum + (water U)**WATER_EXPONENT + fixed))`, and its
+    exponent divided by the cosine of the view along a slant path. Coefficients were chosen so that clear-sky brightness
+    temperatures and the peaks of the weighting functions agree with those known for AHI: 6.2, 6.9 and 7.3 um near 350,
+    430 and 560 hPa in a moist atmosphere, 13.3 um low with a broad tail, 9.6 um with the ozone above the troposphere,
+    and the windows with the water-vapor continuum growing with the square of the vapor pressure. They are plausible,
+    not line by line.
 
     Attributes:
         line: Weak water-vapor lines, per mm of precipitable water.
@@ -59,7 +60,7 @@ GASES = {
 }
 
 
-def planck_radiance(wavelength_um: float, temperature_k: np.ndarray) -> np.ndarray:
+def planck_radiance(wavelength_um: float, temperature_k: np.ndarray | np.floating) -> np.ndarray:
     """Black-body radiance, W m-2 sr-1 um-1."""
     return np.float32(_C1 / wavelength_um**5) / np.expm1(np.float32(_C2 / wavelength_um) / temperature_k)
 
@@ -213,14 +214,16 @@ def _emission(lower, upper, skin, stratosphere, gas, cloud, backscatter, emissiv
     """
     depth = gas + cloud
     transmittance = np.exp(-depth)
-    layer = np.maximum(depth[:-1] - depth[1:], 1e-6)
-    crossing = np.exp(-layer)
-    source = upper - lower * crossing + (lower - upper) * (1.0 - crossing) / layer
+    layer = np.maximum(depth[:-1] - depth[1:], 1e-7)
+    absorbed = -np.expm1(-layer)
+    # Planck radiance linear in optical depth; written so that a thin level loses no digits in float32
+    evenly = absorbed / layer
+    source = upper * (1.0 - evenly) + lower * (evenly - 1.0 + absorbed)
     down = stratosphere * (1.0 - transmittance[-1])
     total = down.copy()
     emitted = transmittance[1:] * source
     for level in range(len(source) - 1, -1, -1):
         share = backscatter[level]
-        total += emitted[level] * (1.0 - share) + transmittance[level + 1] * (1.0 - crossing[level]) * share * down
-        down = down * crossing[level] + 0.5 * (upper[level] + lower[level]) * (1.0 - crossing[level])
+        total += emitted[level] * (1.0 - share) + transmittance[level + 1] * absorbed[level] * share * down
+        down = down + (0.5 * (upper[level] + lower[level]) - down) * absorbed[level]
     return total + transmittance[0] * (emissivity * skin + (1.0 - emissivity) * down)

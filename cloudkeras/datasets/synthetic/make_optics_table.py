@@ -1,17 +1,17 @@
 """Makes `optics_table.nc`: how droplets and ice crystals reflect, transmit and emit in the bands of AHI.
 
-Run as `python -m cloudkeras.datasets.synthetic.make_optics_table [--out FILE] [--jobs N]` with the extra `optics` installed
-(miepython for the single particles, PythonicDISORT for the layers). About two minutes on two cores; the shipped file came
-from it.
+Run as `python -m cloudkeras.datasets.synthetic.make_optics_table [--out FILE] [--jobs N]` with the extra `optics`
+installed (miepython for the single particles, PythonicDISORT for the layers). Less than a minute on two cores; the
+shipped file came from it.
 
-Particles. Droplets are spheres in a gamma distribution of effective variance 0.1 with their full Mie phase function. Ice
-crystals absorb as spheres of the same effective radius (ratio of volume to projected area), which holds within some percent
+Particles. Droplets are spheres in a gamma distribution of effective variance 0.1 with their full Mie phase function.
+Ice crystals absorb as spheres of the same effective radius (ratio of volume to projected area), the usual approximation
 for the absorption that sets the bands apart; roughened crystals scatter without halo and rainbow and less forward than
 spheres, so their phase function is that of Henyey and Greenstein with the asymmetry lowered by 0.11 where particles are
-transparent (0.78 in the visible, as for the crystals of MODIS collection 6) and unchanged where they absorb.
+transparent (0.78 in the visible, near the crystals of MODIS collection 6) and unchanged where they absorb.
 
-Layers. Homogeneous, plane-parallel, 32 streams, delta-M scaling and Nakajima-Tanaka correction. Optical depth is that at
-0.64 um in all tables.
+Layers. Homogeneous, plane-parallel, 32 streams, delta-M scaling and Nakajima-Tanaka correction. Optical depth is that
+at 0.64 um in all tables.
 """
 
 from __future__ import annotations
@@ -108,14 +108,11 @@ def refractive_index(phase: str, wavelength_um: float) -> complex:
     return complex(n, -np.exp(log_k))
 
 
-def single_scattering(phase: str, wavelength_um: float, radius_um: float) -> tuple[float, float, np.ndarray]:
-    """Mean extinction efficiency, single-scattering albedo and Legendre moments of a size distribution.
+def _size_distribution(phase: str, wavelength_um: float, radius_um: float):
+    """Size parameters of the quadrature, their weights by projected area, and (extinction, scattering, g) of each.
 
-    The distribution is `n(r) ~ r**((1 - 3 v) / v) exp(-r / (radius v))` with v = `EFFECTIVE_VARIANCE` (Hansen and Travis
-    1974, Space Sci. Rev. 16, 527, equation 2.56).
-
-    Returns:
-        (extinction efficiency, single-scattering albedo, moments from order 0).
+    The distribution is `n(r) ~ r**((1 - 3 v) / v) exp(-r / (radius v))` with v = `EFFECTIVE_VARIANCE` (Hansen and
+    Travis 1974, Space Sci. Rev. 16, 527, equation 2.56).
     """
     import miepython
 
@@ -124,21 +121,39 @@ def single_scattering(phase: str, wavelength_um: float, radius_um: float) -> tup
     log_number = (1 - 3 * v) / v * np.log(radii / radius_um) - radii / (radius_um * v)
     area = np.exp(log_number - log_number.max()) * radii**3  # r**2 dr with dr ~ r
     parameters = 2 * np.pi * radii / wavelength_um
-    efficiencies = [miepython.efficiencies_mx(index, x) for x in parameters]
-    extinction, scattering, asymmetry = (np.array([e[i] for e in efficiencies]) for i in (0, 1, 3))
-    mean_extinction = float((area * extinction).sum() / area.sum())
-    albedo = float((area * scattering).sum() / (area * extinction).sum())
+    efficiencies = np.array([miepython.efficiencies_mx(index, x) for x in parameters])
+    return parameters, area / area.sum(), efficiencies[:, [0, 1, 3]]
+
+
+def extinction_efficiency(phase: str, wavelength_um: float, radius_um: float) -> float:
+    """Mean extinction efficiency of a size distribution."""
+    _, area, efficiencies = _size_distribution(phase, wavelength_um, radius_um)
+    return float(area @ efficiencies[:, 0])
+
+
+def single_scattering(phase: str, wavelength_um: float, radius_um: float) -> tuple[float, float, np.ndarray]:
+    """Optics of a size distribution.
+
+    Returns:
+        (mean extinction efficiency, single-scattering albedo, Legendre moments of the phase function from order 0).
+    """
+    import miepython
+
+    parameters, area, efficiencies = _size_distribution(phase, wavelength_um, radius_um)
+    extinction, scattering, asymmetry = efficiencies.T
+    albedo = float(area @ scattering / (area @ extinction))
     if phase == "ice":
-        g = float((area * scattering * asymmetry).sum() / (area * scattering).sum())
+        g = float(area @ (scattering * asymmetry) / (area @ scattering))
         g -= 0.11 * max(0.0, 2 * albedo - 1)
-        return mean_extinction, albedo, g ** np.arange(MOMENTS + 1)
+        return float(area @ extinction), albedo, g ** np.arange(MOMENTS + 1)
+    index = refractive_index(phase, wavelength_um)
     cosines, weights = np.polynomial.legendre.leggauss(MOMENTS + 200)
     phase_function = sum(
         a * q * miepython.i_unpolarized(index, x, cosines, norm="one")
         for a, q, x in zip(area, scattering, parameters, strict=True)
     )
     moments = np.polynomial.legendre.legvander(cosines, MOMENTS).T @ (weights * phase_function)
-    return mean_extinction, albedo, np.clip(moments / moments[0], 0.0, 1.0)
+    return float(area @ extinction), albedo, np.clip(moments / moments[0], 0.0, 1.0)
 
 
 def _disort(depth: float, albedo: float, moments: np.ndarray, cos_sun: float, **options):
@@ -165,8 +180,8 @@ def layer_reflection(depth: float, albedo: float, moments: np.ndarray) -> dict[s
     """Reflection and transmission of sunlight by a layer.
 
     Returns:
-        reflectance (cosine of the sun, view cosine, azimuth) as bidirectional reflectance factor; transmittance (cosine),
-        direct and diffuse flux; diffuse_albedo and diffuse_transmittance for isotropic light, scalars.
+        reflectance (cosine of the sun, view cosine, azimuth) as bidirectional reflectance factor; transmittance
+        (cosine), direct and diffuse flux; diffuse_albedo and diffuse_transmittance for isotropic light, scalars.
     """
     from PythonicDISORT.subroutines import interpolate
 
@@ -192,9 +207,9 @@ def layer_emission(extinction_ratio: float, albedo: float, moments: np.ndarray) 
     """How a layer dims the radiance from below, and what an opaque one reflects, by view cosine.
 
     Returns:
-        absorption: `k(cosine)` for which `exp(-k depth / cosine)` is the share of isotropic radiance from below that leaves
-            a layer of visible optical depth 1.5, scattered light included.
-        opaque_reflectance: Share of isotropic radiance from above that an opaque layer sends back; 1 minus its emissivity.
+        absorption: `k(cosine)` for which `exp(-k depth / cosine)` is the share of isotropic radiance from below that
+            leaves a layer of visible optical depth 1.5, scattered light included.
+        opaque_reflectance: Share of isotropic radiance from above that an opaque layer sends back, 1 - emissivity.
     """
     from PythonicDISORT.subroutines import interpolate
 
@@ -209,7 +224,7 @@ def layer_emission(extinction_ratio: float, albedo: float, moments: np.ndarray) 
 def solar_table(case: tuple[str, float, float]) -> dict[str, np.ndarray]:
     """All optical depths of one phase, radius and solar band; the optical depth 0 is exact."""
     phase, radius, wavelength = case
-    reference, _, _ = single_scattering(phase, REFERENCE_UM, radius)
+    reference = extinction_efficiency(phase, REFERENCE_UM, radius)
     extinction, albedo, moments = single_scattering(phase, wavelength, radius)
     clear = {
         "reflectance": np.zeros((len(COSINES), len(VIEW_COSINES), len(AZIMUTHS))),
@@ -224,7 +239,7 @@ def solar_table(case: tuple[str, float, float]) -> dict[str, np.ndarray]:
 def infrared_table(case: tuple[str, float, float]) -> tuple[np.ndarray, np.ndarray]:
     """`layer_emission` of one phase, radius and infrared band."""
     phase, radius, wavelength = case
-    reference, _, _ = single_scattering(phase, REFERENCE_UM, radius)
+    reference = extinction_efficiency(phase, REFERENCE_UM, radius)
     extinction, albedo, moments = single_scattering(phase, wavelength, radius)
     return layer_emission(extinction / reference, albedo, moments)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..._version import __version__
 from ...tasks.cloud_phase import CloudPhase
 from ..packing import pack
-from ..schema import CONVENTIONS, SCHEMA_VERSION
+from ..schema import CONVENTIONS, SCHEMA_VERSION, Variable
 from ..shards import NETCDF_LOCK, new_file, variable_attributes
 from .dataset import SOURCE, band_coordinates
 from .random_fields import PIXEL_KM
@@ -38,25 +38,29 @@ def write_scene(path: str | Path, scene: Scene) -> Path:
         for name, size in sizes.items():
             file.createDimension(name, size)
         for name, (dims, values, attributes) in coordinates.items():
-            variable = file.createVariable(name, np.asarray(values).dtype, dims)
-            variable.setncatts(attributes)
-            variable[...] = values
+            coordinate = file.createVariable(name, values.dtype, dims)
+            coordinate.setncatts(attributes)
+            coordinate[...] = values
         for variable in CloudPhase().variables():
-            dims = variable.dims[1:]
-            stored = file.createVariable(
-                variable.name,
-                variable.packing.dtype,
-                dims,
-                fill_value=False if variable.packing.fill is None else variable.packing.fill,
-                compression="zlib",
-                complevel=1,
-            )
-            stored.set_auto_maskandscale(False)
-            stored.setncatts(variable_attributes(variable))
-            if {"y", "x"} <= set(dims):
-                stored.coordinates = "latitude longitude time"
-            stored[...] = pack(variable, fields[variable.name])
+            _write(file, variable, fields[variable.name])
     return Path(path)
+
+
+def _write(file: netCDF4.Dataset, variable: Variable, values: np.ndarray) -> None:
+    dims, fill = variable.dims[1:], variable.packing.fill
+    stored = file.createVariable(
+        variable.name,
+        variable.packing.dtype,
+        dims,
+        fill_value=False if fill is None else fill,
+        compression="zlib",
+        complevel=1,
+    )
+    stored.set_auto_maskandscale(False)
+    stored.setncatts(variable_attributes(variable))
+    if {"y", "x"} <= set(dims):
+        stored.coordinates = "latitude longitude time"
+    stored[...] = pack(variable, values)
 
 
 def _attributes(scene: Scene) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def _grid(scene: Scene) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str
         "longitude": (("y", "x"), geometry.longitude, {"units": "degrees_east", "standard_name": "longitude"}),
         "time": (
             (),
-            np.float64(geometry.time),
+            np.asarray(geometry.time, np.float64),
             {"units": "seconds since 1970-01-01 00:00:00", "calendar": "standard", "standard_name": "time"},
         ),
     }

@@ -96,12 +96,7 @@ def simulate_scene(seed: int, size: int | tuple[int, int] = 128, *, index: int =
     Raises:
         InputError: If the size is out of bounds or the seed is negative.
     """
-    shape = (size, size) if isinstance(size, int | np.integer) else tuple(int(s) for s in size)
-    check(
-        len(shape) == 2 and all(MINIMUM_SIZE <= s <= MAXIMUM_SIZE for s in shape),
-        f"`size` is rows and columns between {MINIMUM_SIZE} and {MAXIMUM_SIZE} pixels.",
-        size=size,
-    )
+    shape = scene_shape(size)
     check(seed >= 0 and index >= 0, "`seed` and `index` are not negative.", seed=seed, index=index)
     place, air, ground, cloud, flight, noise = (
         np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(6)
@@ -134,6 +129,21 @@ def simulate_scene(seed: int, size: int | tuple[int, int] = 128, *, index: int =
         track=draw_track(flight, shape),
         regimes=tuple(layer.regime for layer in layers),
     )
+
+
+def scene_shape(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a scene of `size`.
+
+    Raises:
+        InputError: If a scene cannot have this size.
+    """
+    shape = (size,) * 2 if isinstance(size, int | np.integer) else tuple(size)
+    check(
+        len(shape) == 2 and all(MINIMUM_SIZE <= s <= MAXIMUM_SIZE for s in shape),
+        f"`size` is rows and columns between {MINIMUM_SIZE} and {MAXIMUM_SIZE} pixels.",
+        size=size,
+    )
+    return int(shape[0]), int(shape[1])
 
 
 def _draw_geometry(rng: np.random.Generator, shape: tuple[int, int], time: float | None) -> Geometry:

@@ -38,8 +38,8 @@ class CloudStack:
 def stack_clouds(clouds: CloudColumns, edge_hpa: np.ndarray) -> CloudStack:
     """Sums up the levels into three layers.
 
-    Droplets count as above the ice where less than half of the ice lies above them. Radii are means weighted by what the
-    imager sees: each level dimmed by the optical depth above it.
+    Droplets count as above the ice where less than half of the ice lies above them. Radii are means weighted by what
+    the imager sees: each level dimmed by the optical depth above it.
 
     Args:
         clouds: Cloud by level.
@@ -135,9 +135,9 @@ def reflectance(
     _add_air(ground, optics, angles, share_above)
     airmass = 1.0 / cos_view + 1.0 / np.maximum(cos_sun, 0.1)
     pressure = np.where(share_above > 0, share_above, 1.0)
-    for band, depth in enumerate(GAS_DEPTH):
-        scale = 1.0 if band < _OZONE_BANDS else pressure
-        ground.reflectance[:, band] *= np.exp(-depth * scale * airmass)
+    for band, gas_depth in enumerate(GAS_DEPTH):
+        scale = np.ones_like(pressure) if band < _OZONE_BANDS else pressure
+        ground.reflectance[:, band] *= np.exp(-gas_depth * scale * airmass)
     return ground.reflectance
 
 

@@ -1,0 +1,56 @@
+import netCDF4
+import pytest
+
+from cloudkeras.cli import main
+
+
+def simulate(*options):
+    return main(["simulate", *map(str, options)])
+
+
+def test_shards(tmp_path, capsys):
+    out = tmp_path / "data"
+    assert simulate("--out", out, "--samples", 4, "--size", 16, "--seed", 2, "--fractions", 0.5, 0.25, 0.25) == 0
+    captured = capsys.readouterr()
+    assert "simulated shards of cloud_phase (seed 2)" in captured.out
+    assert "4 of 4 scenes" in captured.err
+    assert (out / "manifest.json").exists()
+
+
+def test_scene(tmp_path, capsys):
+    out = tmp_path / "scene.nc"
+    assert simulate("--scene", 16, 24, "--out", out) == 0
+    assert "simulated scene of 16 x 24 pixels" in capsys.readouterr().out
+    with netCDF4.Dataset(out) as file:
+        assert file["reflectance"].shape == (16, 24, 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--task", "meltwater"), "`task` is one of 'cloud_phase', 'blind_zone'"),
+        (("--samples", 0), "`samples` is positive"),
+        (("--samples", 5, "--size", 4), "`size` is rows and columns between 16 and 2000"),
+        (("--jobs", 0), "`jobs` is positive"),
+        (("--seed", -1), "`seed` is not negative"),
+        (("--fractions", 0.5, 0.4, 0.4), "`fractions` are three shares"),
+        (("--scene", 16, 16), "ends in .nc"),
+        (("--scene", 16, 16, "--samples", 3), "`--samples` does not go with `--scene`"),
+        (("--scene", 16, 16, "--task", "blind_zone"), "`--scene` goes with `--task cloud_phase`"),
+    ],
+)
+def test_wrong_options_say_so_and_leave_nothing(tmp_path, capsys, options, message):
+    out = tmp_path / "data"
+    assert simulate("--out", out, *options) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert not out.exists()
+
+
+def test_an_existing_scene_is_kept(tmp_path, capsys):
+    out = tmp_path / "scene.nc"
+    out.write_text("mine")
+    assert simulate("--scene", 16, 16, "--out", out) == 2
+    assert "does not exist yet" in capsys.readouterr().err
+    assert out.read_text() == "mine"
