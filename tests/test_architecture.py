@@ -61,7 +61,6 @@ def test_import_is_light_and_public_names_resolve():
         "heavy = {'tensorflow', 'jax', 'torch', 'keras', 'matplotlib', 'netCDF4'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "for name in cloudkeras.__all__: getattr(cloudkeras, name)\n"
-        "assert 'matplotlib' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 

@@ -37,6 +37,7 @@ _HELP = {
     "decay_epochs": "epochs, or fractions of all epochs, at which the learning rate is multiplied by the decay factor",
     "patience": "epochs without a better monitored value after which training stops",
     "monitor": "logged value that picks the best epoch, e.g. val_macro_f1 or val_mae",
+    "initial_weights": "run folder or .keras file of the same architecture to start from",
     "jit": "XLA compilation; auto is accelerators only",
     "limit_train_batches": "steps of an epoch at most",
     "limit_validation_batches": "validation batches at most",

@@ -14,6 +14,8 @@ from ..layers import MonteCarloDropout, ResizeConv2D, UnfoldLevels, Upsample, Vo
 from ..layers.upsample import INTERPOLATIONS
 
 PRESENCE_WEIGHT = 0.1
+# Keras's 0.99 needs some 500 steps before inference sees the statistics that training saw; radar days have 20 an epoch.
+NORM_MOMENTUM = 0.9
 
 InputShape = tuple[int | None, int | None, int]
 
@@ -52,7 +54,7 @@ class Blocks:
         )(x)
 
     def norm_relu(self, x: Any, part: str) -> Any:
-        x = layers.BatchNormalization(name=self.named(f"{part}_norm"))(x)
+        x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=self.named(f"{part}_norm"))(x)
         return layers.ReLU(name=self.named(f"{part}_relu"))(x)
 
     def conv_norm_relu(self, x: Any, filters: int, part: str, count: int = 1) -> Any:

@@ -6,12 +6,13 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from ..errors import InputError, check, check_choice
+from ..errors import DataError, InputError, check, check_choice
 from ..losses import LOSSES, class_weights, get_loss
 from ..metrics import training_metrics
 from ..models import MODELS, deep_supervision_loss_weights
@@ -57,6 +58,34 @@ def build_model(config: RunConfig, task: Task, input_shape: tuple[int, int, int]
     check_options(builder, arguments, f"model {config.model!r}")
     with precision(policy):
         return builder(**arguments)
+
+
+def load_initial_weights(model: Any, source: str | Path) -> None:
+    """Gives a model the weights of another of the same architecture.
+
+    Args:
+        model: The model that is about to be trained.
+        source: A run folder, or a `.keras` file.
+
+    Raises:
+        InputError: If there is no model, or its weights have other shapes.
+    """
+    file = Path(source) / "model.keras" if Path(source).is_dir() else Path(source)
+    check(
+        file.is_file(), "`initial_weights` is a run folder with a model, or a .keras file.", initial_weights=str(source)
+    )
+    try:
+        weights = keras.models.load_model(file, compile=False).get_weights()
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(file, expected="a Keras model", found=str(error)) from error
+    there, here = [w.shape for w in weights], [tuple(v.shape) for v in model.weights]
+    if there != here:
+        differing = next((pair for pair in zip(there, here, strict=False) if pair[0] != pair[1]), None)
+        found = f"{len(there)} against {len(here)} weights" + (
+            f", first {differing[0]} for {differing[1]}" if differing else ""
+        )
+        raise InputError(f"{file}: expected the weights of the same architecture; found {found}.")
+    model.set_weights(weights)
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class RunConfig:
         jit: XLA compilation: "on", "off", or "auto" for accelerators only (on a CPU it makes 3-D convolutions about
             ten times slower).
         augment: Whether to flip training samples where physics allows.
+        initial_weights: Run folder or `.keras` file of the same architecture whose weights training starts from
+            (one trained on simulated data, say); None starts at random.
         limit_train_batches: Steps of an epoch at most, on that many samples spread evenly over the split, the same in
             each epoch; None for all.
         limit_validation_batches: The same for validation.
@@ -87,6 +89,7 @@ class RunConfig:
     precision: str = "float32"
     jit: str = "auto"
     augment: bool = True
+    initial_weights: str | None = None
     limit_train_batches: int | None = None
     limit_validation_batches: int | None = None
     name: str | None = None
@@ -196,7 +199,7 @@ _WHOLE = ("epochs", "batch_size", "seed")
 _WHOLE_OR_NONE = ("patience", "limit_train_batches", "limit_validation_batches")
 _NUMBERS = ("learning_rate", "decay_factor", "l2", "dropout")
 _TEXT = ("task", "optimizer", "precision", "jit", "monitor_mode")
-_TEXT_OR_NONE = ("model", "loss", "class_weights", "monitor", "name")
+_TEXT_OR_NONE = ("model", "loss", "class_weights", "monitor", "initial_weights", "name")
 
 
 def _check_types(config: RunConfig) -> None:

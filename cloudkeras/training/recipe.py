@@ -12,7 +12,7 @@ import keras
 from ..datasets import Batches, ShardDataset
 from ..errors import InputError, check
 from ..tasks import Task
-from .assembly import build_model, check_model_fits, compile_model, output_names
+from .assembly import build_model, check_model_fits, compile_model, load_initial_weights, output_names
 from .checkpoint import lock_folder, read_progress, restore_state, write_json
 from .config import RunConfig, read_json_object
 from .environment import describe_environment, device_name, manifest_checksum
@@ -129,8 +129,11 @@ def _fit(config: RunConfig, out: Path, training: Batches, validation: Batches, m
     if progress.epoch:
         restore_state(state, model)
         publish(out, progress)
+    elif config.initial_weights:
+        load_initial_weights(model, config.initial_weights)
     if not finished(config, progress):
         _announce(config, out, training, validation, model, progress.epoch)
+        training.set_epoch(progress.epoch)  # Keras looks at the first batches, and may read ahead, before it begins
         board = open_board(out / "tensorboard")
         try:
             model.fit(

@@ -244,3 +244,47 @@ def test_time_is_told_in_words():
     from cloudkeras.training.monitoring import format_duration
 
     assert [format_duration(s) for s in (5, 89, 600, 12000)] == ["5 s", "89 s", "10 min", "3 h 20 min"]
+
+
+def test_training_starts_from_the_weights_of_another_run(finished_run, radar_shards, tmp_path):
+    """With a learning rate of practically nothing, the weights stay those that it started from."""
+    config = tiny_config(radar_shards, initial_weights=str(finished_run.path), learning_rate=1e-12, epochs=1)
+    started = train(config, tmp_path / "fine")
+    trainable = [v.numpy() for v in started.model.trainable_variables]
+    for mine, theirs in zip(trainable, finished_run.model.trainable_variables, strict=True):
+        np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-8)
+
+
+def test_initial_weights_of_another_architecture_or_none_at_all_are_refused(finished_run, radar_shards, tmp_path):
+    config = tiny_config(radar_shards, initial_weights=str(finished_run.path), model_options={"filters": [2, 3]})
+    with pytest.raises(InputError, match="expected the weights of the same architecture; found"):
+        train(config, tmp_path / "other")
+    with pytest.raises(InputError, match="`initial_weights` is a run folder with a model"):
+        train(tiny_config(radar_shards, initial_weights=str(tmp_path / "none")), tmp_path / "none_there")
+
+
+def test_fit_sees_the_batches_of_each_epoch_in_order_without_tensorflow_too(radar_shards):
+    from cloudkeras.datasets import Batches, ShardDataset
+
+    batches = Batches(
+        ShardDataset.open(radar_shards), tiny_config(radar_shards).make_task(), "train", 4, shuffle=True, augment=True
+    )
+    expected = []
+    for epoch in range(2, 5):
+        batches.set_epoch(epoch)
+        expected += [float(np.abs(x).sum()) for x, _ in batches]
+    seen = []
+
+    class Record(keras.layers.Layer):
+        def call(self, x):
+            if not isinstance(x, keras.KerasTensor):
+                seen.append(float(np.abs(keras.ops.convert_to_numpy(x)).sum()))
+            return x[..., :1]
+
+    inputs = keras.Input((16, 16, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 1)(Record()(inputs)))
+    model.compile(optimizer="sgd", loss=keras.losses.MeanSquaredError(), run_eagerly=True)
+    batches.set_epoch(0)
+    callbacks = [batches.epoch_callback()]
+    model.fit(batches.as_pydataset(), initial_epoch=2, epochs=5, verbose=0, shuffle=False, callbacks=callbacks)
+    np.testing.assert_allclose(seen[-9:], expected, rtol=1e-5)
