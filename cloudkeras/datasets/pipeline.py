@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -209,34 +210,45 @@ class Batches(Sequence):
         targets = self.task.targets(fields, self.output_names)
         return tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), (inputs, targets))
 
-    def as_pydataset(self, workers: int = 1, max_queue_size: int = 4) -> Any:
+    def as_pydataset(self, read_ahead: bool = True) -> Any:
         """The batches as a `keras.utils.PyDataset`, for any backend.
 
         Give `shuffle=False` to `fit`: otherwise Keras permutes the batches once more, with a generator that is not
-        seeded.
+        seeded. The next batch is made by a thread of ours. Keras's own workers (`workers=2`) keep what they have read
+        ahead at the end of an epoch and hand it out in the next one (Keras 3.15, `PyDatasetEnqueuer.stop`), so that
+        batches of the epoch before take the place of the last ones.
 
         Args:
-            workers: Threads that prepare batches ahead; with 1 they are made when asked for.
-            max_queue_size: Batches that may wait, where there are several workers.
+            read_ahead: Whether a thread makes the next batch while one is in use.
         """
         import keras
 
         batches = self
 
         class PyBatches(keras.utils.PyDataset):
+            def __init__(self) -> None:
+                super().__init__()
+                self._thread = ThreadPoolExecutor(1) if read_ahead else None
+                self._next: tuple[tuple[int, int], Future] | None = None
+
             def __len__(self) -> int:
                 return len(batches)
 
             def __getitem__(self, i: int) -> tuple[np.ndarray, Any]:
-                return batches[i]
+                epoch, i = batches.epoch, batches._batch_number(i)
+                ahead, self._next = self._next, None
+                batch = ahead[1].result() if ahead and ahead[0] == (epoch, i) else batches._batch(i, epoch)
+                if self._thread is not None and i + 1 < len(batches):
+                    self._next = (epoch, i + 1), self._thread.submit(batches._batch, i + 1, epoch)
+                return batch
 
-        return PyBatches(workers=workers, use_multiprocessing=False, max_queue_size=max_queue_size)
+        return PyBatches()
 
     def for_fit(self) -> Any:
         """What to give to `fit`, `evaluate` or `predict` on the present backend."""
         import keras
 
-        return self.as_tf_dataset() if keras.backend.backend() == "tensorflow" else self.as_pydataset(workers=2)
+        return self.as_tf_dataset() if keras.backend.backend() == "tensorflow" else self.as_pydataset()
 
     def epoch_callback(self) -> Any:
         """A `keras.callbacks.Callback` that sets the epoch of these batches when `fit` begins it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -277,7 +278,7 @@ def test_fit_sees_the_batches_of_each_epoch_in_order_without_tensorflow_too(rada
 
     class Record(keras.layers.Layer):
         def call(self, x):
-            if not isinstance(x, keras.KerasTensor):
+            with contextlib.suppress(Exception):  # Keras also calls it with symbols, which have no values
                 seen.append(float(np.abs(keras.ops.convert_to_numpy(x)).sum()))
             return x[..., :1]
 
