@@ -187,7 +187,7 @@ def draw(path: Path, real: list[Profiles], made: list[Profiles]) -> None:
         for axis in axes[row][group:]:
             axis.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=80)
 
 
 def table(groups: list[Profiles]) -> str:

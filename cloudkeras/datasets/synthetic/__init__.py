@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
+
+from ...errors import check_choice
 
 SIMULATORS: dict[str, str] = {
     "cloud_phase": "cloudkeras.datasets.synthetic.dataset:simulate_dataset",
     "blind_zone": "cloudkeras.datasets.synthetic.radar:simulate_dataset",
 }
 """Task name to "module:function", all called as `(out, *, samples, size, seed, jobs, fractions, progress)`."""
+
+
+def simulate(task: str, out: str | Path, **options: Any) -> Path:
+    """Makes shards of simulated samples for a task.
+
+    Args:
+        task: One of `SIMULATORS`.
+        out: Folder of the shards.
+        **options: Those of the task's `simulate_dataset`: samples, size, seed, jobs, fractions, progress.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If the task has no simulator, or an option is out of range.
+    """
+    check_choice(task, tuple(SIMULATORS), "task")
+    module, function = SIMULATORS[task].split(":")
+    return getattr(importlib.import_module(module), function)(Path(out), **options)
+
 
 _EXPORTS = {
     "Scene": "scenes",
@@ -18,7 +41,7 @@ _EXPORTS = {
     "write_scene": "scene_file",
 }
 
-__all__ = ["SIMULATORS", "Scene", "simulate_dataset", "simulate_scene", "write_scene"]
+__all__ = ["SIMULATORS", "Scene", "simulate", "simulate_dataset", "simulate_scene", "write_scene"]
 
 
 def __getattr__(name: str) -> Any:

@@ -114,7 +114,8 @@ def draw_atmosphere(rng: np.random.Generator, latitude: np.ndarray, declination:
     tropical = 1.0 - _smooth_step(20.0, 50.0, distance + 4.0 * weather * extratropical)
     tropopause_km = 9.3 + 7.2 * tropical + rng.normal(0, 0.4) + 0.1 * anomaly_k
     tropopause_k = 219.0 - 25.0 * tropical + rng.normal(0, 1.5)
-    free = np.clip(rng.beta(2.2, 2.8) * (0.9 - 0.25 * _smooth_step(12, 25, distance) * (1 - extratropical)), 0.08, 0.85)
+    subtropical = _smooth_step(10.0, 20.0, distance) * (1.0 - _smooth_step(28.0, 42.0, distance))
+    free = (0.15 + 0.7 * rng.beta(2.2, 2.8)) * (1.0 - 0.45 * subtropical)
     moisture = gaussian_field(rng, shape, red_spectrum(300.0, 3.2))
     as_field = lambda value: np.broadcast_to(np.asarray(value, np.float32), shape).astype(np.float32)  # noqa: E731
     return Atmosphere(

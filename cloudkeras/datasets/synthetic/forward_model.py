@@ -19,7 +19,7 @@ NOISE_EQUIVALENT_K = (0.16, 0.40, 0.10, 0.32, 0.10, 0.10, 0.10, 0.10, 0.10, 0.30
 """Noise-equivalent temperature difference at 300 K (240 K for 6.2 um), specification of AHI bands 7 to 16."""
 SIGNAL_TO_NOISE = 300.0  # at a reflectance of 1, AHI bands 1 to 6
 REFLECTANCE_MAXIMUM = 1.6
-TEMPERATURE_RANGE_K = (165.0, 340.0)
+TEMPERATURE_RANGE_K = (180.0, 340.0)
 
 
 @dataclass(frozen=True)

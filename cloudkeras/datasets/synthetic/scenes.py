@@ -1,4 +1,10 @@
-"""One simulated scene: clouds, their truth on 38 levels, the sixteen bands of AHI and the track."""
+"""One simulated scene: clouds, their truth on 38 levels, the sixteen bands of AHI and the track.
+
+What is left out, on purpose: columns are independent (no parallax, no shadows, no light from the side), there is no
+aerosol, no diurnal cycle of clouds, and the profiler passes at any hour. The labels along the track are the truth
+itself: neither the attenuation of a lidar nor the surface clutter of a radar hides anything. A level counts as cloud
+from the optical depth `clouds.DETECTION_OPTICAL_DEPTH` on; thinner cloud is in the radiances and not in the truth.
+"""
 
 from __future__ import annotations
 
