@@ -1,7 +1,7 @@
 """Both tasks from data to a scored, exported model and a predicted scene: what `make demo` runs.
 
-Each step is a command that can be typed by hand; it is printed before it runs. A step whose result is there already goes
-on where it stopped.
+Each step is a command that can be typed by hand; it is printed before it runs. Started again, it goes on where it
+stopped.
 """
 
 from __future__ import annotations

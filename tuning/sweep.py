@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import logging
 import os
 import shutil
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, help="folder of shards; without it, data are simulated")
     add("--model", help="builder; by default the task's own")
     add("--max-trials", type=_positive, default=8, metavar="N", help="trials in all (default 8)")
-    add("--epochs", type=_positive, default=10, metavar="N", help="most epochs of a trial (default 10)")
+    add("--epochs", type=_positive, default=8, metavar="N", help="most epochs of a trial (default 8)")
     add("--patience", type=_positive, default=4, metavar="N", help="epochs without a better score (default 4)")
     add("--retrain-epochs", type=_positive, metavar="N", help="most epochs of the best model (default 3 x epochs)")
     add("--seed", type=int, default=0, help="seed of search, training and simulation (default 0)")
@@ -61,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--space", choices=("auto", "small", "full"), default="auto", help="auto is full on an accelerator, else small")
     add("--initial-points", type=_positive, metavar="N", help="random trials first (default a third, at least 3)")
     add("--samples", type=_positive, metavar="N", help="samples to simulate")
-    add("--size", type=_positive, default=64, metavar="PIXELS", help="rows and columns to simulate (default 64)")
+    add("--size", type=_positive, default=48, metavar="PIXELS", help="rows and columns to simulate (default 48)")
     add("--batch-limit", type=_positive, metavar="N", help="batches of an epoch at most, in trials")
     add("--precision", choices=PRECISIONS, default="float32")
     add("--jit", choices=JIT_MODES, default="auto")
@@ -123,16 +122,14 @@ def simulated_data(arguments: argparse.Namespace, out: Path) -> Path:
     folder = out / "data"
     if (folder / "manifest.json").exists():
         return folder
-    from cloudkeras.datasets.synthetic import SIMULATORS
+    from cloudkeras.datasets.synthetic import simulate
 
     samples = arguments.samples or DEFAULT_SAMPLES.get(arguments.task, 48)
     say(f"simulating {samples} samples of {arguments.size} x {arguments.size} in {folder}")
-    module, _, function = SIMULATORS[arguments.task].partition(":")
-    simulate = getattr(importlib.import_module(module), function)
     partial = out / ".partial-data"
     shutil.rmtree(partial, ignore_errors=True)
     jobs = max(1, min(2, os.cpu_count() or 1))
-    simulate(partial, samples=samples, size=arguments.size, seed=arguments.seed, jobs=jobs)
+    simulate(arguments.task, partial, samples=samples, size=arguments.size, seed=arguments.seed, jobs=jobs)
     partial.rename(folder)
     return folder
 

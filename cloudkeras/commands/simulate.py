@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..datasets.synthetic import SIMULATORS
-from ..errors import InputError, check, check_choice
+from ..datasets.synthetic import SIMULATORS, simulate
+from ..errors import check, check_choice
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +66,8 @@ def _simulate_one_scene(arguments: argparse.Namespace) -> int:
 
 
 def _simulate_shards(arguments: argparse.Namespace) -> int:
-    module, function = SIMULATORS[arguments.task].split(":")
-    try:
-        simulate = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        raise InputError(f"The simulator of '{arguments.task}' needs the package {error.name}. Install it.") from error
     out = simulate(
+        arguments.task,
         Path(arguments.out),
         samples=200 if arguments.samples is None else arguments.samples,
         size=128 if arguments.size is None else arguments.size,
