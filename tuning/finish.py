@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudkeras.datasets import ShardDataset
 from cloudkeras.errors import InputError
-from cloudkeras.training import Run, RunConfig, train
+from cloudkeras.training import Run, RunConfig, TrainingDivergedError, train
 from cloudkeras.training.checkpoint import write_text
 from tuning.figure import draw_trials
 from tuning.search_space import Space, configuration
@@ -45,8 +45,7 @@ def finish(
     table = write_tables(rows, monitor, out)
     draw_trials(rows, space, monitor, base.maximize, out / "trials.png")
     print(f"\n{table}")
-    say(f"retraining the best, trial {rows[0].trial}, for {retrain.epochs} epochs at most, in {out / 'best'}")
-    run = retrain_best(configuration(retrain, rows[0].values), out / "best")
+    run = retrain_best(rows, retrain, out / "best", say)
     scores = score(run, dataset, out / "scores", bootstrap, seed, say)
     exported = export(run, out, say)
     report = _report(run, rows, table, scores, dataset, monitor)
@@ -60,12 +59,28 @@ def finish(
     say(f"report   {out / 'report.md'}")
 
 
-def retrain_best(config: RunConfig, folder: Path) -> Run:
-    """Trains the best configuration; a run there of what was the best before more trials came is replaced."""
-    stored = folder / "config.json"
-    if stored.exists() and RunConfig.read(stored).differences(config.resolved()):
-        shutil.rmtree(folder)
-    return train(config, folder)
+def retrain_best(rows: Sequence[Row], retrain: RunConfig, folder: Path, say: Callable[[str], None]) -> Run:
+    """Trains the best configuration for longer; if that diverges, the next best.
+
+    A run in the folder of what was the best before more trials came is replaced.
+
+    Raises:
+        TrainingDivergedError: If all of them diverge.
+    """
+    usable = [row for row in rows if not row.failed]
+    for row in usable:
+        config = configuration(retrain, row.values).resolved()
+        say(f"retraining trial {row.trial} for {config.epochs} epochs at most, in {folder}")
+        stored = folder / "config.json"
+        if stored.exists() and RunConfig.read(stored).differences(config):
+            shutil.rmtree(folder)
+        try:
+            return train(config, folder)
+        except TrainingDivergedError as error:
+            say(f"trial {row.trial}: {error}")
+            if row is usable[-1]:
+                raise
+    raise InputError("No trial came out, so there is none to retrain.")
 
 
 def score(

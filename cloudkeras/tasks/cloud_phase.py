@@ -152,7 +152,7 @@ class CloudPhase(Task):
         return {name: dims[name] for name in self.read_names() if not name.startswith(("phase", "profile"))}
 
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
-        """Adds the labels on the grid, `target` (batch, level, y, x); flips rows and columns at random, never levels."""
+        """Adds the labels on the grid, `target` (batch, level, y, x); flips rows and columns at random."""
         fields = dict(fields)
         if "phase_dense" in fields:
             fields["target"] = fields["phase_dense"]

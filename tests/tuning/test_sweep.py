@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudkeras.training import TrainingDivergedError, load_run
+from cloudkeras.training import RunConfig, TrainingDivergedError, load_run
 from tuning import finish, sweep, trials
 
 from ..training.tiny import write_radar_shards
@@ -139,6 +139,24 @@ def test_failed_trials_are_marked_and_the_search_goes_on(shards, tmp_path, monke
     assert [row["failed"] for row in rows] == ["", "diverged", "out of memory"]
     assert rows[1]["val_mae"] == "nan"
     assert json.loads((out / "trials" / "trial_0" / "result.json").read_text())["failed"] == "diverged: `loss` is nan"
+
+
+def test_when_the_best_diverges_in_its_longer_training_the_next_best_is_taken(monkeypatch, tmp_path):
+    rows = [trials.Row(r, str(r), 0.0, "", 1, {"learning_rate": rate}) for r, rate in ((1, 0.5), (2, 0.1), (3, 0.01))]
+    tried = []
+
+    def fake_train(config, out):
+        tried.append(config.learning_rate)
+        if config.learning_rate > 0.05:
+            raise TrainingDivergedError("`loss` is nan")
+        return "run"
+
+    monkeypatch.setattr(finish, "train", fake_train)
+    base = RunConfig("d", task="blind_zone")
+    assert finish.retrain_best(rows, base, tmp_path / "best", print) == "run"
+    assert tried == [0.5, 0.1, 0.01]
+    with pytest.raises(TrainingDivergedError, match="nan"):
+        finish.retrain_best(rows[:2], base, tmp_path / "best", print)
 
 
 def test_when_all_trials_fail_it_says_so(shards, tmp_path, monkeypatch, capsys):
