@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -52,6 +53,9 @@ def run_safely(action) -> int:
     except (InputError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         print(f"cloudkeras: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough; keep the interpreter from flushing into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("cloudkeras: interrupted", file=sys.stderr)
         return 130
