@@ -175,7 +175,10 @@ def publish(folder: Path, progress: Progress) -> None:
     """Makes `model.keras` and `history.csv` agree with the state, and removes the models of earlier best epochs."""
     checkpoints = folder / "checkpoints"
     if progress.best_file is not None:
-        replace_file(folder / "model.keras", lambda temporary: _link_or_copy(checkpoints, progress, temporary))
+        best, model = checkpoints / progress.best_file, folder / "model.keras"
+        # Renaming a link over another of the same file does nothing, and would leave the temporary name.
+        if not (model.exists() and model.samefile(best)):
+            replace_file(model, lambda temporary: _link_or_copy(best, temporary))
         for path in checkpoints.glob("*best-*.keras"):
             if path.name != progress.best_file:
                 path.unlink()
@@ -187,8 +190,7 @@ def publish(folder: Path, progress: Progress) -> None:
     write_text(folder / "history.csv", text.getvalue())
 
 
-def _link_or_copy(checkpoints: Path, progress: Progress, target: Path) -> None:
-    source = checkpoints / str(progress.best_file)
+def _link_or_copy(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)

@@ -44,6 +44,9 @@ def test_the_run_folder_holds_everything(finished_run, radar_shards):
     assert session["simulated"] is True
     assert len(session["data_manifest_sha256"]) == 64
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+    best = folder / "checkpoints" / finished_run.progress.best_file
+    assert (folder / "model.keras").read_bytes() == best.read_bytes()
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == [best.name, "state.npz"]
 
 
 def test_history_has_a_row_for_each_epoch_and_the_decayed_learning_rate(finished_run):
@@ -170,6 +173,13 @@ def test_early_stopping_fires_and_counts_across_a_resume(radar_shards, tmp_path)
     # Interrupted after the last epoch but before the summary: nothing is trained again.
     (run.path / "summary.json").unlink()
     assert train(config, run.path).progress.epoch == 4
+
+
+def test_an_epoch_that_is_not_the_best_leaves_no_temporary_files(radar_shards, tmp_path):
+    config = tiny_config(radar_shards, epochs=3, monitor="learning_rate", monitor_mode="max", decay_epochs=[1])
+    run = train(config, tmp_path / "run")
+    assert run.progress.best_epoch == 1
+    assert not list(run.path.rglob(".partial-*"))
 
 
 def test_a_training_that_diverges_says_so_and_keeps_no_state_of_it(radar_shards, tmp_path):
