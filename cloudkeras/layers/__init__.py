@@ -5,6 +5,7 @@ from .index_pooling import MaxPoolWithIndices, MaxUnpool
 from .monte_carlo_dropout import MonteCarloDropout
 from .phase_gate import PhaseGate
 from .presence_gate import PresenceGate
+from .repeat_downward import RepeatDownward
 from .resize_conv import ResizeConv2D
 from .upsample import Upsample
 from .volume_head import UnfoldLevels, VolumeHead
@@ -16,6 +17,7 @@ __all__ = [
     "MonteCarloDropout",
     "PhaseGate",
     "PresenceGate",
+    "RepeatDownward",
     "ResizeConv2D",
     "UnfoldLevels",
     "Upsample",

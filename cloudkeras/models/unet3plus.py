@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from ..errors import check_choice
-from ..layers import PresenceGate
+from ..errors import check, check_choice
+from ..layers import PresenceGate, RepeatDownward
 from .blocks import Blocks, InputShape, check_arguments, check_count, check_interpolation, output
 
 
@@ -26,6 +26,7 @@ def build_unet3plus(
     deep_supervision: bool = False,
     classification_guided: bool = False,
     gate: str = "auto",
+    first_guess: bool = False,
     resize: str = "fast",
     name: str = "unet3plus",
 ) -> keras.Model:
@@ -56,6 +57,9 @@ def build_unet3plus(
         classification_guided: Adds the output `presence`, logits of the image holding each class, and weighs all other
             outputs by it.
         gate: How: "probability", "value" (see `PresenceGate`), or "auto", which is "value" if `num_classes` is 1.
+        first_guess: For filling the lowest part of a curtain: the net is shown the lowest visible value repeated
+            downwards (`RepeatDownward`; value first, mask last among the channels) and adds to it, in all outputs. It
+            then has only to learn where the simplest method errs, which takes far less data.
         resize: "fast" or "textbook"; weights go from one to the other by `set_weights`.
         name: The model's name and the prefix of its layers' names.
 
@@ -81,8 +85,16 @@ def build_unet3plus(
     check_choice(resize, ("fast", "textbook"), "resize")
     check_choice(gate, ("auto", "probability", "value"), "gate")
     blocks = Blocks(name, dropout, mc_dropout, l2)
+    check(
+        not first_guess or (levels is None and num_classes == 1 and input_shape[-1] >= 2),
+        "`first_guess` is for images of one value (num_classes 1) with at least the channels value and mask.",
+        input_shape=input_shape,
+        num_classes=num_classes,
+        levels=levels,
+    )
     inputs = keras.Input(input_shape, name=blocks.named("input"))
-    encoder = _encoder(blocks, inputs, filters)
+    seen = RepeatDownward(name=blocks.named("first_guess"))(inputs) if first_guess else inputs
+    encoder = _encoder(blocks, seen, filters)
     decoder = _decoder(blocks, encoder, skip_channels, upsampling, fast=resize == "fast")
     outputs = {"final": blocks.head(decoder[0], num_classes, levels, "final", 3)}
     if deep_supervision:
@@ -91,6 +103,11 @@ def build_unet3plus(
     if classification_guided:
         form = ("value" if num_classes == 1 else "probability") if gate == "auto" else gate
         outputs = _guided(blocks, outputs, encoder[-1], num_classes, form)
+    if first_guess:
+        outputs = {
+            key: x if key == "presence" else layers.Add(name=blocks.named(f"{key}_sum"))([x, seen[..., :1]])
+            for key, x in outputs.items()
+        }
     outputs = {key: output(x, key) for key, x in outputs.items()}
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs["final"], name=name)
 

@@ -114,3 +114,25 @@ def test_wrong_options(option, message):
 def test_nearest_valid_size_is_named():
     with pytest.raises(InputError, match=r"must divide by 16 .*Received \(100, 128\); the nearest valid size is"):
         build_unet3plus((100, 128, 2))
+
+
+def test_with_a_first_guess_and_a_silent_head_the_net_is_the_baseline_repeat(tmp_path):
+    from cloudkeras.baselines.radar import Repeat
+
+    model = build_unet3plus((16, 8, 2), filters=(2, 4), skip_channels=2, first_guess=True, deep_supervision=True)
+    for layer in model.layers:
+        if "_head" in layer.name:
+            layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+    rng = np.random.default_rng(0)
+    mask = np.repeat(np.clip(1.5 - np.arange(16) / 8, 0, 1)[None, :, None], 8, axis=2).astype("float32")
+    x = np.stack([rng.uniform(-1, 1, (1, 16, 8)).astype("float32"), mask], axis=-1)
+    expected = Repeat()(x)
+    model.save(tmp_path / "model.keras")
+    for loaded in (model, keras.models.load_model(tmp_path / "model.keras")):
+        for output in as_dict(loaded(x)).values():
+            np.testing.assert_allclose(np.asarray(output), expected, atol=1e-6)
+
+
+def test_a_first_guess_needs_value_and_mask():
+    with pytest.raises(InputError, match="`first_guess` is for images of one value"):
+        build_unet3plus((16, 16, 1), 1, first_guess=True)
