@@ -100,7 +100,7 @@ def read_nsa(file: Path) -> Profiles:
         height = np.asarray(data["height"][:], float)
         raw = np.ma.filled(data["cloud_phase_hsrl"][:], -1).astype(int)
     phase = np.where((raw >= 0) & (raw <= 8), table[np.clip(raw, 0, 8)], -1).astype(np.int8)
-    return Profiles("Alaska, June (ARM lidar)", onto_levels(phase, height))
+    return Profiles("Alaska, June, to 3 km (ARM)", onto_levels(phase, height))
 
 
 def read_calipso(file: Path) -> Profiles:
@@ -167,7 +167,7 @@ def draw(path: Path, real: list[Profiles], made: list[Profiles]) -> None:
             for phase, color in COLORS.items():
                 axis.plot(100 * profiles.fraction(phase), CENTERS_KM, color=color, lw=2, label=NAMES[phase])
             axis.plot(100 * (1 - profiles.fraction(CLEAR)), CENTERS_KM, color="k", lw=1, ls=":", label="any cloud")
-            axis.set(title=profiles.name, xlabel="% of profiles", ylim=(0, 19), xlim=(0, 60))
+            axis.set(title=profiles.name, xlabel="% of profiles", ylim=(0, 19), xlim=(0, 100))
             axis.title.set_fontsize(9)
         axes[row][0].set_ylabel("height, km")
     axes[0][0].legend(frameon=False)

@@ -14,102 +14,89 @@ import sys
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 NY_ALESUND = "cloudnet_arctic/20210104_ny-alesund_{}.nc"
-SWEEP = str(Path(__file__).with_name("sweep.py"))
+# How the first word of a command is run by this interpreter, wherever the environment lies.
+PROGRAMS = {"python": [sys.executable], "cloudkeras": [sys.executable, "-m", "cloudkeras.cli"]}
 
 
-def run(*command: object) -> None:
+def run(command: str) -> None:
     """Prints and runs one command; ends the demo with its exit code if it fails."""
-    words = [str(word) for word in command]
-    shown = ["cloudkeras" if word == "-m" else word for word in words[1:] if word != "cloudkeras.cli"]
-    print(f"\n$ {shlex.join(shown if '-m' in words else ['python', *shown])}", flush=True)
-    code = subprocess.run(words, check=False).returncode
+    print(f"\n$ {command}", flush=True)
+    program, *arguments = shlex.split(command)
+    code = subprocess.run([*PROGRAMS[program], *arguments], check=False).returncode
     if code:
         sys.exit(code)
 
 
-def cloudkeras(*arguments: object) -> None:
-    """Runs the command `cloudkeras` of this interpreter."""
-    run(sys.executable, "-m", "cloudkeras.cli", *arguments)
-
-
-def real_radar_day() -> tuple[Path, list[Path]] | None:
-    """The Ny-Alesund day (ice water content, model columns) below CLOUDKERAS_REALDATA, or None."""
+def real_radar_day() -> tuple[str, str] | None:
+    """The Ny-Alesund day below CLOUDKERAS_REALDATA, ice water content and model columns, or None."""
     folder = os.environ.get("CLOUDKERAS_REALDATA")
     if not folder:
         return None
     names = ("iwc-Z-T-method", "icon-iglo-12-23", "icon-iglo-24-35", "icon-iglo-36-47")
     files = [Path(folder) / NY_ALESUND.format(name) for name in names]
-    return (files[0], files[1:]) if all(file.is_file() for file in files) else None
+    if not all(file.is_file() for file in files):
+        return None
+    return shlex.quote(str(files[0])), shlex.join(map(str, files[1:]))
 
 
-def radar_data(out: Path, seed: int) -> Path:
-    """Shards for `blind_zone`: the real day where it is at hand, else a simulated curtain."""
+def make_radar_data(out: str, seed: int) -> None:
+    """Shards for `blind_zone`: the real day where it is at hand, else simulated curtains."""
     day = real_radar_day()
     if day is None:
         print("\nNo real radar day at hand (CLOUDKERAS_REALDATA): the blind zone is shown on SIMULATED curtains.")
-        cloudkeras("simulate", "--task", "blind_zone", "--out", out, "--samples", 96, "--size", 128, "--seed", seed)
+        run(f"cloudkeras simulate --task blind_zone --out {out} --samples 96 --size 128 --jobs 2 --seed {seed}")
     else:
         print("\nBlind zone on a real day: Ny-Alesund, 2021-01-04, reflectivity re-derived from ice water content.")
-        cloudkeras("ingest", "cloudnet", "--iwc", day[0], "--model", *day[1], "--out", out)
-    return out
+        run(f"cloudkeras ingest cloudnet --iwc {day[0]} --model {day[1]} --out {out}")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the demo."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of all results (default: demo)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
-    out, seed = options.out, options.seed
-    start = time.monotonic()
+    seed, start = options.seed, time.monotonic()
+    folder = options.out
+    out = shlex.quote(str(folder))
+    sweep = f"python {shlex.quote(os.path.relpath(ROOT / 'tuning' / 'sweep.py'))}"
 
-    phase, radar, scene = out / "cloud_phase", out / "blind_zone", out / "scene.nc"
-    cloudkeras(
-        *("simulate", "--task", "cloud_phase", "--out", phase / "data"),
-        *("--samples", 240, "--size", 64, "--seed", seed),
-    )
+    phase, radar = f"{out}/cloud_phase", f"{out}/blind_zone"
+    run(f"cloudkeras simulate --task cloud_phase --out {phase}/data --samples 240 --size 64 --jobs 2 --seed {seed}")
     run(
-        *(
-            sys.executable,
-            SWEEP,
-            "--task",
-            "cloud_phase",
-            "--data",
-            phase / "data",
-            "--out",
-            phase / "sweep",
-            "--resume",
-        ),
-        *("--max-trials", 4, "--epochs", 3, "--retrain-epochs", 8, "--seed", seed),
+        f"{sweep} --task cloud_phase --data {phase}/data --out {phase}/sweep --resume "
+        f"--max-trials 4 --epochs 3 --retrain-epochs 8 --seed {seed}"
     )
-    data = radar_data(radar / "data", seed)
+    if not (folder / "blind_zone" / "data" / "manifest.json").exists():
+        make_radar_data(f"{radar}/data", seed)
     run(
-        *(sys.executable, SWEEP, "--task", "blind_zone", "--data", data, "--out", radar / "sweep", "--resume"),
-        *("--max-trials", 3, "--epochs", 2, "--retrain-epochs", 6, "--seed", seed),
+        f"{sweep} --task blind_zone --data {radar}/data --out {radar}/sweep --resume "
+        "--set model.skip_channels=8 --set model.first_guess=true --set model.deep_supervision=true "
+        f"--max-trials 3 --epochs 2 --retrain-epochs 6 --seed {seed}"
     )
-    if not scene.exists():
-        cloudkeras("simulate", "--task", "cloud_phase", "--scene", 192, 256, "--seed", seed + 1000, "--out", scene)
-    cloudkeras(
-        *("predict", scene, "--run", phase / "sweep" / "best"),
-        *("--out", out / "scene_phase.nc", "--figure", out / "scene_phase.png"),
+    if not (folder / "scene.nc").exists():
+        run(f"cloudkeras simulate --task cloud_phase --scene 192 256 --seed {seed + 1000} --out {out}/scene.nc")
+    run(
+        f"cloudkeras predict {out}/scene.nc --run {phase}/sweep/best "
+        f"--out {out}/scene_phase.nc --figure {out}/scene_phase.png"
     )
-    print_results(out, phase / "sweep", radar / "sweep", time.monotonic() - start)
+    print_results(folder, time.monotonic() - start)
 
 
-def print_results(out: Path, phase: Path, radar: Path, seconds: float) -> None:
+def print_results(folder: Path, seconds: float) -> None:
     """Prints the tables as they came out and where each file is."""
-    for title, folder in (("3-D cloud phase (simulated scenes)", phase), ("Radar blind zone", radar)):
+    for title, task in (("3-D cloud phase (simulated scenes)", "cloud_phase"), ("Radar blind zone", "blind_zone")):
         print(f"\n=== {title} ===\n")
-        for table in sorted((folder / "scores").glob("*.md")):
-            print(table.read_text())
-    print(f"\nAll results, made in {seconds / 60:.1f} minutes:")
-    for file in sorted(
-        path for path in out.rglob("*") if path.suffix in {".md", ".png", ".json"} or path.name == "saved_model"
-    ):
-        if "trials" not in file.parts and "data" not in file.parts:
-            print(f"  {file}")
-    print(f"  {out / 'scene_phase.nc'}  (xarray.open_dataset opens it)")
+        print((folder / task / "sweep" / "scores" / "scores.md").read_text())
+    print(f"All results, made in {seconds / 60:.1f} minutes:")
+    for task in ("cloud_phase", "blind_zone"):
+        sweep = folder / task / "sweep"
+        for name in ("report.md", "trials.md", "trials.png", "best", "scores", "export/saved_model"):
+            print(f"  {sweep / name}")
+    for name in ("scene.nc", "scene_phase.nc", "scene_phase.png"):
+        print(f"  {folder / name}")
 
 
 if __name__ == "__main__":
