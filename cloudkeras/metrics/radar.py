@@ -1,8 +1,10 @@
 """Scores of a filled radar blind zone (King et al. 2024, AIES-D-23-0063), in dBZ; no echo counts as -60 dBZ.
 
 Errors are prediction - truth over the labelled pixels of the blind zone. Since "no echo" is 90 dB away from the
-strongest echo, the plain MAE is ruled by missed and false echo; `mae_both_echo` judges the value where both show echo,
-`mae_truth_echo` where the truth does.
+strongest echo, the plain MAE is ruled by missed and false echo. The value alone is judged where the truth shows echo
+(`mae_truth_echo`), and below a visible one (`mae_below_echo`: the truth shows echo and so does the first visible row of
+the profile): the same pixels for every method. `mae_both_echo` is the published score, where truth and prediction show
+echo: other pixels for each method, few and easy ones for a method that seldom dares an echo.
 
 Dice of the echo: 2 |both| / (|truth| + |prediction|), over all pixels together.
 
@@ -30,11 +32,12 @@ from ..errors import check
 EVENTS = ("cloud", "shallow_snow", "virga")
 CLOUD_FRACTION = 0.05
 SNOW_THRESHOLD_DBZ = -20.0
+_ROUNDING = 0.005  # half a step of the packing: rounding makes no echo
 
 _OUTCOMES = ("hits", "misses", "false_alarms")
 _BY_ROW = (
     *("pixels", "error", "absolute", "square", "both", "absolute_both", "square_both"),
-    *("true_echo", "absolute_true_echo", "predicted_echo"),
+    *("true_echo", "absolute_true_echo", "predicted_echo", "below_echo", "absolute_below_echo"),
 )
 
 
@@ -76,12 +79,16 @@ class RadarMetrics:
     count = "pixels"
     tables: ClassVar[dict[str, tuple[str, ...]]] = {
         "dBZ over all labelled pixels (no echo = -60); Dice of the echo": ("mae", "rmse", "bias", "dice"),
-        "dBZ where both / the truth show echo": ("mae_both_echo", "rmse_both_echo", "mae_truth_echo"),
+        "MAE in dBZ where the truth shows echo; of that, below a visible echo; where both show echo": (
+            "mae_truth_echo",
+            "mae_below_echo",
+            "mae_both_echo",
+        ),
         "cloud in a profile": ("csi_cloud", "pod_cloud", "far_cloud"),
         "shallow snowfall in a profile": ("csi_shallow_snow", "pod_shallow_snow", "far_shallow_snow"),
         "virga in a profile": ("csi_virga", "pod_virga", "far_virga"),
     }
-    profile = ("mae", "rmse", "bias", "mae_both_echo", "mae_truth_echo", "dice", "pixels", "pixels_truth_echo")
+    profile = ("mae", "rmse", "bias", "mae_truth_echo", "mae_below_echo", "dice", "pixels", "pixels_truth_echo")
 
     def __init__(self, blind_rows: int = 16):
         check(blind_rows >= 1, "`blind_rows` counts at least 1 row.", blind_rows=blind_rows)
@@ -100,10 +107,10 @@ class RadarMetrics:
             truth: (sample, height, profile), dBZ, NaN where not labelled; the lowest row first.
             prediction: Same shape, dBZ.
             fields: `reflectivity` as observed, (sample, height, profile); without it (or with one row above the blind
-                zone missing) shallow snowfall and virga are not judged.
+                zone missing) shallow snowfall, virga and `mae_below_echo` are not judged.
 
         Returns:
-            `rows` (sample, blind_rows, 10), float64; `events` (sample, 3 events, hits / misses / false alarms).
+            `rows` (sample, blind_rows, 12), float64; `events` (sample, 3 events, hits / misses / false alarms).
 
         Raises:
             InputError: If the shapes do not fit.
@@ -118,34 +125,36 @@ class RadarMetrics:
         labelled = np.isfinite(true)
         true = np.where(labelled, true, NO_ECHO_DBZ)
         predicted = np.where(labelled, np.asarray(prediction[:, : self.blind_rows], np.float64), NO_ECHO_DBZ)
+        observed = None if fields is None else fields.get("reflectivity")
+        visible = None
+        if observed is not None and observed.shape[1] > self.blind_rows:
+            visible = observed[:, self.blind_rows]
         return {
-            "rows": self._row_sums(true, predicted, labelled),
-            "events": self._event_counts(true, predicted, labelled, fields),
+            "rows": self._row_sums(true, predicted, labelled, visible),
+            "events": self._event_counts(true, predicted, labelled, visible),
         }
 
     @staticmethod
-    def _row_sums(true: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    def _row_sums(
+        true: np.ndarray, predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray | None
+    ) -> np.ndarray:
         error = predicted - true
         true_echo, predicted_echo = (values > NO_ECHO_DBZ for values in (true, predicted))
         both = true_echo & predicted_echo
+        below_echo = np.zeros_like(both) if visible is None else true_echo & (visible > NO_ECHO_DBZ + _ROUNDING)[:, None]
         absolute, square = np.abs(error), error**2
         sums = (
             *(labelled, error, absolute, square, both, absolute * both, square * both),
-            *(true_echo, absolute * true_echo, predicted_echo),
+            *(true_echo, absolute * true_echo, predicted_echo, below_echo, absolute * below_echo),
         )
         return np.stack([values.sum(axis=2, dtype=np.float64) for values in sums], axis=-1)
 
+    @staticmethod
     def _event_counts(
-        self,
-        true: np.ndarray,
-        predicted: np.ndarray,
-        labelled: np.ndarray,
-        fields: Mapping[str, np.ndarray] | None,
+        true: np.ndarray, predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray | None
     ) -> np.ndarray:
         pairs = [(has_cloud(true, labelled), has_cloud(predicted, labelled), labelled.any(axis=1))]
-        observed = None if fields is None else fields.get("reflectivity")
-        if observed is not None and observed.shape[1] > self.blind_rows:
-            visible = observed[:, self.blind_rows]
+        if visible is not None:
             judged = labelled[:, 0] & np.isfinite(visible)
             for event in (has_shallow_snow, has_virga):
                 pairs.append((event(true[:, 0], visible), event(predicted[:, 0], visible), judged))
@@ -181,9 +190,11 @@ class RadarMetrics:
             "mae_both_echo": _ratio(total["absolute_both"], total["both"]),
             "rmse_both_echo": np.sqrt(_ratio(total["square_both"], total["both"])),
             "mae_truth_echo": _ratio(total["absolute_true_echo"], total["true_echo"]),
+            "mae_below_echo": _ratio(total["absolute_below_echo"], total["below_echo"]),
             "dice": _ratio(2 * total["both"], total["true_echo"] + total["predicted_echo"]),
             "pixels": total["pixels"],
             "pixels_both_echo": total["both"],
             "pixels_truth_echo": total["true_echo"],
+            "pixels_below_echo": total["below_echo"],
             "pixels_predicted_echo": total["predicted_echo"],
         }

@@ -18,7 +18,7 @@ from .style import LINE_COLORS, bare, new_figure, title_of
 Interval = tuple[float, float, float]
 SHOWN = {  # what a figure shows unless told otherwise
     "cloud_phase": ("f1_macro", "iou_macro", "f1_cloud", "f1_ice", "f1_mixed", "f1_liquid"),
-    "blind_zone": ("mae", "mae_both_echo", "dice", "csi_cloud", "csi_shallow_snow", "csi_virga"),
+    "blind_zone": ("mae", "mae_truth_echo", "dice", "csi_cloud", "csi_shallow_snow", "csi_virga"),
 }
 _IN_DECIBELS = ("mae", "rmse", "bias")
 _LOWER_IS_BETTER = ("mae", "rmse", "far")

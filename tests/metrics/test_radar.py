@@ -60,6 +60,7 @@ def test_hand_worked_events():
     # shallow snow (r0 >= -20, r2 < -20): truth a e, forecast a b -> hit a, miss e, false alarm b
     # virga (r2 >= -20, r0 < -20): truth c, forecast c d -> hit c, false alarm d
     # cloud (>= 5 % echo): truth a d e, forecast a b e -> hits a e, miss d, false alarm b; f is not labelled
+    # below a visible echo (r2: c d e) the truth shows echo in d (-5, forecast -60) and e (-20, forecast -21)
     observed = np.array([[-10, NONE, NONE, -5, -20, np.nan], [NONE] * 5 + [np.nan], [NONE, NONE, -5, -5, -25, 0]])[None]
     truth = observed.copy()
     truth[:, 2:] = np.nan
@@ -69,6 +70,8 @@ def test_hand_worked_events():
     np.testing.assert_array_equal(statistics["events"][0], [[2, 1, 1], [1, 1, 1], [1, 0, 1]])
     scores = metrics.compute(totals(statistics))
     expected = {
+        "mae_below_echo": (55 + 1) / 2,
+        "pixels_below_echo": 2,
         "pod_cloud": 2 / 3,
         "far_cloud": 1 / 3,
         "csi_cloud": 2 / 4,
@@ -147,7 +150,7 @@ def test_degenerate_cases():
 def test_scores_of_the_task():
     metrics = metrics_for(get_task("blind_zone", blind_rows=5))
     assert isinstance(metrics, RadarMetrics) and metrics.blind_rows == 5
-    scores = metrics.compute({"rows": np.ones((5, 10)), "events": np.ones((3, 3))})
+    scores = metrics.compute({"rows": np.ones((5, 12)), "events": np.ones((3, 3))})
     assert {name for names in metrics.tables.values() for name in names} <= set(scores)
     assert metrics.higher_is_better("csi_cloud") and not metrics.higher_is_better("mae")
     assert not metrics.higher_is_better("far_cloud") and metrics.higher_is_better("dice")
