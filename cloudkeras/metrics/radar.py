@@ -141,7 +141,9 @@ class RadarMetrics:
         error = predicted - true
         true_echo, predicted_echo = (values > NO_ECHO_DBZ for values in (true, predicted))
         both = true_echo & predicted_echo
-        below_echo = np.zeros_like(both) if visible is None else true_echo & (visible > NO_ECHO_DBZ + _ROUNDING)[:, None]
+        below_echo = np.zeros_like(both)
+        if visible is not None:
+            below_echo = true_echo & (visible > NO_ECHO_DBZ + _ROUNDING)[:, None]
         absolute, square = np.abs(error), error**2
         sums = (
             *(labelled, error, absolute, square, both, absolute * both, square * both),
