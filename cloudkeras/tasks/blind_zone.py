@@ -75,6 +75,9 @@ class BlindZone(Task):
         ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training, in rows.
         evaluation_ramp_rows: Length of the ramp outside training.
         keep_context: Whether context channels stay visible inside the blind zone.
+        shift_rows: In training, half of the samples are moved down by up to so many rows, the lowest of them dropped,
+            so that the net also fills layers from higher up. For records too short to show clear air and cloud bases
+            near the ground; what is special about the lowest kilometre is learned from the other half.
     """
 
     context: bool = False
@@ -82,6 +85,7 @@ class BlindZone(Task):
     ramp_rows: tuple[int, int] = (1, 9)
     evaluation_ramp_rows: int = 8
     keep_context: bool = True
+    shift_rows: int = 0
 
     name: ClassVar[str] = "blind_zone"
     kind: ClassVar[str] = "regression"
@@ -103,6 +107,7 @@ class BlindZone(Task):
             "`evaluation_ramp_rows` counts 0 rows or more.",
             evaluation_ramp_rows=self.evaluation_ramp_rows,
         )
+        check(self.shift_rows >= 0, "`shift_rows` counts 0 rows or more.", shift_rows=self.shift_rows)
 
     def variables(self) -> tuple[Variable, ...]:
         return (REFLECTIVITY, *_CONTEXT_VARIABLES)
@@ -120,7 +125,7 @@ class BlindZone(Task):
         return {name: ("height", "profile") for name in self.channel_names()}
 
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
-        """Adds `blind_zone_mask` (image shape); with `rng`, draws the ramp and flips time for half of the samples."""
+        """Adds `blind_zone_mask` (image shape); with `rng`, draws ramp, flips in time and moves down."""
         fields = dict(fields)
         samples, rows, columns = fields["reflectivity"].shape
         check(
@@ -137,9 +142,28 @@ class BlindZone(Task):
             for name in self.read_names():
                 if name in fields:
                     fields[name] = np.where(flip, fields[name][:, :, ::-1], fields[name])
+            self._move_down(fields, rng)
         mask = self.mask_rows(rows, ramps)
         fields["blind_zone_mask"] = np.repeat(mask[:, :, None], columns, axis=2)
         return fields
+
+    def _move_down(self, fields: Fields, rng: np.random.Generator) -> None:
+        """Moves half of the samples down by random numbers of rows, in place; what comes in at the top is missing."""
+        samples, rows, _ = fields["reflectivity"].shape
+        check(
+            self.shift_rows <= rows - self.blind_rows,
+            "`shift_rows` must leave the blind zone inside the image.",
+            shift_rows=self.shift_rows,
+            rows=rows,
+        )
+        if not self.shift_rows:
+            return
+        shifts = np.where(rng.random(samples) < 0.5, rng.integers(1, self.shift_rows + 1, (samples,)), 0)
+        for name in self.read_names():
+            moved = np.full_like(fields[name], np.nan)
+            for i, shift in enumerate(shifts):
+                moved[i, : rows - shift] = fields[name][i, shift:]
+            fields[name] = moved
 
     def mask_rows(self, rows: int, ramps: np.ndarray) -> np.ndarray:
         """The mask by row: 1 in the blind zone, k/(ramp+1) for k = ramp, ..., 1 in the ramp above it, 0 from there on.

@@ -215,3 +215,26 @@ def test_the_same_in_operations_of_jax():
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_half_of_the_training_samples_are_moved_down_whole():
+    """Each sample is the original from some row on, missing at the top; none in evaluation."""
+    rows, blind = 24, 4
+    original = np.broadcast_to(np.arange(rows, dtype=np.float32)[None, :, None] - 40, (64, rows, 3))
+    task = get_task("blind_zone", blind_rows=blind, shift_rows=6)
+    moved = task.prepare({"reflectivity": original}, np.random.default_rng(0))["reflectivity"]
+    shifts = (moved[:, 0, 0] + 40).astype(int)
+    assert 16 < (shifts > 0).sum() < 48
+    assert set(shifts) == set(range(7))
+    for sample, shift in zip(moved, shifts, strict=True):
+        np.testing.assert_array_equal(sample[: rows - shift], original[0, shift:])
+        assert np.isnan(sample[rows - shift :]).all()
+    np.testing.assert_array_equal(task.prepare({"reflectivity": original})["reflectivity"], original)
+
+
+def test_shift_rows_are_checked():
+    with pytest.raises(InputError, match="`shift_rows` counts 0 rows or more"):
+        get_task("blind_zone", shift_rows=-1)
+    with pytest.raises(InputError, match="`shift_rows` must leave the blind zone inside the image"):
+        fields = {"reflectivity": np.zeros((1, 24, 3), np.float32)}
+        get_task("blind_zone", blind_rows=4, shift_rows=21).prepare(fields, np.random.default_rng(0))
