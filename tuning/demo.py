@@ -64,17 +64,17 @@ def main(argv: list[str] | None = None) -> None:
     sweep = f"python {shlex.quote(os.path.relpath(ROOT / 'tuning' / 'sweep.py'))}"
 
     phase, radar = f"{out}/cloud_phase", f"{out}/blind_zone"
-    run(f"cloudkeras simulate --task cloud_phase --out {phase}/data --samples 240 --size 64 --jobs 2 --seed {seed}")
+    run(f"cloudkeras simulate --task cloud_phase --out {phase}/data --samples 160 --size 64 --jobs 2 --seed {seed}")
     run(
         f"{sweep} --task cloud_phase --data {phase}/data --out {phase}/sweep --resume "
-        f"--max-trials 4 --epochs 3 --retrain-epochs 8 --seed {seed}"
+        f"--max-trials 4 --initial-points 3 --epochs 3 --batch-limit 16 --retrain-epochs 8 --seed {seed}"
     )
     if not (folder / "blind_zone" / "data" / "manifest.json").exists():
         make_radar_data(f"{radar}/data", seed)
     run(
         f"{sweep} --task blind_zone --data {radar}/data --out {radar}/sweep --resume "
         "--set model.skip_channels=8 --set model.first_guess=true --set model.deep_supervision=true "
-        f"--max-trials 3 --epochs 2 --retrain-epochs 6 --seed {seed}"
+        f"--max-trials 4 --initial-points 3 --epochs 3 --batch-limit 10 --retrain-epochs 6 --seed {seed}"
     )
     if not (folder / "scene.nc").exists():
         run(f"cloudkeras simulate --task cloud_phase --scene 192 256 --seed {seed + 1000} --out {out}/scene.nc")
