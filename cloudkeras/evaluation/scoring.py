@@ -25,8 +25,6 @@ from .scores import Scores
 logger = logging.getLogger("cloudkeras")
 
 _REPORT_SECONDS = 5.0
-# Options in which a method's task may differ from that of the evaluation: what it looks at, not what is judged.
-_INPUT_OPTIONS = {"labels", "angles", "context", "keep_context", "ramp_rows", "evaluation_ramp_rows"}
 
 
 class Method(Protocol):
@@ -117,7 +115,7 @@ def _check_methods(task: Task, methods: Sequence[Any], reference: str) -> None:
         check(
             theirs.name == task.name, f"Method '{method.name}' is for the task '{theirs.name}'.", evaluation=task.name
         )
-        different = [k for k, v in theirs.options().items() if k not in _INPUT_OPTIONS and v != options[k]]
+        different = [k for k, v in theirs.options().items() if k not in task.input_options and v != options[k]]
         check(
             not different,
             f"Method '{method.name}' was made with another {', '.join(f'`{k}`' for k in different)} than is judged.",

@@ -36,6 +36,8 @@ class Task(abc.ABC):
     name: ClassVar[str]
     kind: ClassVar[str]  # "classification" or "regression"
     classes: ClassVar[tuple[str, ...]] = ()
+    # Options in which a method may differ from the task that judges it: what it sees or is taught, not what is judged.
+    input_options: ClassVar[frozenset[str]] = frozenset()
     default_model: ClassVar[str]
     default_loss: ClassVar[str]
     row_dim: ClassVar[str]  # the shard dimensions that become the rows and columns of the network's images

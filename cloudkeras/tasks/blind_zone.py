@@ -89,6 +89,9 @@ class BlindZone(Task):
 
     name: ClassVar[str] = "blind_zone"
     kind: ClassVar[str] = "regression"
+    input_options: ClassVar[frozenset[str]] = frozenset(
+        {"context", "keep_context", "ramp_rows", "evaluation_ramp_rows", "shift_rows"}
+    )
     default_model: ClassVar[str] = "unet3plus"
     default_loss: ClassVar[str] = "masked_mae"
     row_dim: ClassVar[str] = "height"

@@ -113,6 +113,7 @@ class CloudPhase(Task):
     name: ClassVar[str] = "cloud_phase"
     kind: ClassVar[str] = "classification"
     classes: ClassVar[tuple[str, ...]] = _PHASES
+    input_options: ClassVar[frozenset[str]] = frozenset({"labels", "angles"})
     default_model: ClassVar[str] = "sgmagnet"
     default_loss: ClassVar[str] = "sparse_crossentropy"
     row_dim: ClassVar[str] = "y"

@@ -238,3 +238,10 @@ def test_shift_rows_are_checked():
     with pytest.raises(InputError, match="`shift_rows` must leave the blind zone inside the image"):
         fields = {"reflectivity": np.zeros((1, 24, 3), np.float32)}
         get_task("blind_zone", blind_rows=4, shift_rows=21).prepare(fields, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["blind_zone", "cloud_phase"])
+def test_what_a_method_may_see_differently_are_options_of_the_task(name):
+    task = get_task(name)
+    assert task.input_options <= set(task.options())
+    assert "blind_rows" not in task.input_options
