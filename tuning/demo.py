@@ -82,7 +82,39 @@ def main(argv: list[str] | None = None) -> None:
         f"cloudkeras predict {out}/scene.nc --run {phase}/sweep/best "
         f"--out {out}/scene_phase.nc --figure {out}/scene_phase.png"
     )
+    draw_radar_windows(folder / "blind_zone", folder / "radar_windows.png")
     print_results(folder, time.monotonic() - start)
+
+
+def draw_radar_windows(folder: Path, figure: Path) -> None:
+    """Two windows of the test split: the truth, what the radar sees, the row repeated downwards, the best model."""
+    import numpy as np
+
+    from cloudkeras import Batches, ShardDataset, load_run
+    from cloudkeras.baselines.radar import Repeat
+    from cloudkeras.plotting import plot_radar_curtain, save_figure
+
+    dataset, best = ShardDataset.open(folder / "data"), load_run(folder / "sweep" / "best")
+    batches = Batches(dataset, best.task, "test", 2, limit=2)
+    fields = batches.fields(0)
+    x = best.task.network_inputs(fields, best.statistics)
+    hidden = fields["blind_zone_mask"] >= 1
+    curtains = {
+        "truth": fields["reflectivity"],
+        "what the radar sees": np.where(hidden, np.nan, fields["reflectivity"]),
+        "repeat": best.task.decode(Repeat()(x), x),
+        best.name: best.task.decode(best(x), x),
+    }
+    row_km = 0.0781
+    drawn = plot_radar_curtain(
+        {name: np.concatenate(list(values), axis=1) for name, values in curtains.items()},
+        height_km=row_km * (np.arange(x.shape[1]) + 0.5),
+        blind_zone_km=row_km * best.task.blind_rows,
+        top_km=5.0,
+        title="Two test windows side by side",
+        simulated=dataset.simulated,
+    )
+    save_figure(drawn, figure)
 
 
 def print_results(folder: Path, seconds: float) -> None:
@@ -93,9 +125,18 @@ def print_results(folder: Path, seconds: float) -> None:
     print(f"All results, made in {seconds / 60:.1f} minutes:")
     for task in ("cloud_phase", "blind_zone"):
         sweep = folder / task / "sweep"
-        for name in ("report.md", "trials.md", "trials.png", "best", "scores", "export/saved_model"):
+        for name in (
+            "report.md",
+            "trials.md",
+            "trials.png",
+            "history.png",
+            "scores.png",
+            "best",
+            "scores",
+            "export/saved_model",
+        ):
             print(f"  {sweep / name}")
-    for name in ("scene.nc", "scene_phase.nc", "scene_phase.png"):
+    for name in ("scene.nc", "scene_phase.nc", "scene_phase.png", "radar_windows.png"):
         print(f"  {folder / name}")
 
 

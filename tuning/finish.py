@@ -47,6 +47,7 @@ def finish(
     print(f"\n{table}")
     run = retrain_best(rows, retrain, out / "best", say)
     scores = score(run, dataset, out / "scores", bootstrap, seed, say)
+    figures = draw_results(run, out, scores is not None)
     exported = export(run, out, say)
     report = _report(run, rows, table, scores, dataset, monitor)
     write_text(out / "report.md", report)
@@ -56,6 +57,7 @@ def finish(
     say(f"scores   {out / 'scores'}")
     if exported is not None:
         say(f"exported {exported}")
+    say(f"figures  {', '.join(map(str, figures))}")
     say(f"report   {out / 'report.md'}")
 
 
@@ -104,6 +106,16 @@ def score(
     scores = evaluate(task, dataset, methods, split="test", bootstrap=bootstrap, seed=seed)
     scores.save(folder)
     return scores.to_markdown()
+
+
+def draw_results(run: Run, out: Path, scored: bool) -> list[Path]:
+    """Figures of the best model's training, and of the scores of all methods if there are any."""
+    from cloudkeras.plotting import plot_history, plot_scores, save_figure
+
+    figures = [save_figure(plot_history(run.path / "history.csv"), out / "history.png")]
+    if scored:
+        figures.append(save_figure(plot_scores(out / "scores"), out / "scores.png"))
+    return figures
 
 
 def export(run: Run, out: Path, say: Callable[[str], None]) -> Path | None:

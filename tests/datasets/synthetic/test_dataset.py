@@ -138,3 +138,11 @@ def test_every_simulator_can_be_found():
 
     for target in SIMULATORS.values():
         assert importlib.util.find_spec(target.split(":")[0]) is not None
+
+
+def test_a_complete_folder_is_left_as_it_is(tmp_path):
+    """A sweep recognizes its data by the checksum of the manifest, which holds the time when it was made."""
+    out = simulate_dataset(tmp_path / "data", samples=6, size=16, seed=1)
+    before = {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in out.iterdir()}
+    simulate_dataset(out, samples=6, size=16, seed=1)
+    assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in out.iterdir()} == before
