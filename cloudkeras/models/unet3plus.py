@@ -58,8 +58,8 @@ def build_unet3plus(
             outputs by it.
         gate: How: "probability", "value" (see `PresenceGate`), or "auto", which is "value" if `num_classes` is 1.
         first_guess: For filling the lowest part of a curtain: the net is shown the lowest visible value repeated
-            downwards (`RepeatDownward`; value first, mask last among the channels) and adds to it, in all outputs. It
-            then has only to learn where the simplest method errs, which takes far less data.
+            downwards (`RepeatDownward`; value first, mask last among the channels; 0 below "no echo") and adds to it,
+            in all outputs. It then has only to learn where the simplest method errs, which takes far less data.
         resize: "fast" or "textbook"; weights go from one to the other by `set_weights`.
         name: The model's name and the prefix of its layers' names.
 

@@ -15,6 +15,12 @@ def test_each_column_repeats_its_first_visible_row_whatever_is_hidden():
     np.testing.assert_array_equal(filled[..., 1:], x[..., 1:])
 
 
+def test_a_column_without_echo_in_its_first_visible_row_gets_zero():
+    x = np.stack([[[0.3], [-1.0], [0.7]], [[1.0], [0.0], [0.0]]], axis=-1)[None].astype("float32")
+    np.testing.assert_allclose(np.asarray(RepeatDownward()(x))[0, :, 0, 0], [0.0, -1.0, 0.7])
+    np.testing.assert_allclose(np.asarray(RepeatDownward(threshold=-2.0)(x))[0, :, 0, 0], [-1.0, -1.0, 0.7])
+
+
 def test_a_column_without_a_visible_row_gets_zero():
     x = np.stack([np.full((4, 1), 7.0), np.ones((4, 1))], axis=-1)[None].astype("float32")
     np.testing.assert_array_equal(np.asarray(RepeatDownward()(x))[0, :, 0, 0], 0.0)
