@@ -26,13 +26,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..datasets.schema import NO_ECHO_DBZ
+from ..datasets.schema import ECHO_ABOVE_DBZ, NO_ECHO_DBZ
 from ..errors import check
 
 EVENTS = ("cloud", "shallow_snow", "virga")
 CLOUD_FRACTION = 0.05
 SNOW_THRESHOLD_DBZ = -20.0
-_ROUNDING = 0.005  # half a step of the packing: rounding makes no echo
 
 _OUTCOMES = ("hits", "misses", "false_alarms")
 _BY_ROW = (
@@ -143,7 +142,7 @@ class RadarMetrics:
         both = true_echo & predicted_echo
         below_echo = np.zeros_like(both)
         if visible is not None:
-            below_echo = true_echo & (visible > NO_ECHO_DBZ + _ROUNDING)[:, None]
+            below_echo = true_echo & (visible > ECHO_ABOVE_DBZ)[:, None]
         absolute, square = np.abs(error), error**2
         sums = (
             *(labelled, error, absolute, square, both, absolute * both, square * both),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..datasets.schema import NO_ECHO_DBZ, Packing, Variable
+from ..datasets.schema import ECHO_ABOVE_DBZ, NO_ECHO_DBZ, Packing, Variable
 from ..errors import check
 from .base import Fields, Task
 
@@ -22,7 +22,6 @@ RANGES = {
 CONTEXT = ("temperature", "specific_humidity", "eastward_wind", "northward_wind")
 HIDDEN = -1.0  # in the network's space: hidden, missing or no echo
 ECHO_THRESHOLD = -0.5  # in the network's space: a value above it is an echo, decoded above -60 dBZ
-_NO_ECHO_DBZ = NO_ECHO_DBZ + 0.005  # half a step of the packing, so that rounding makes no echo
 
 _DIMS = ("sample", "height", "profile")
 _FILL = Packing("f4", fill=float(np.float32(9.96921e36)))
@@ -191,7 +190,7 @@ class BlindZone(Task):
         reflectivity = fields["reflectivity"]
         scaled = _scale(reflectivity, "reflectivity")
         filler = xp.full_like(scaled, HIDDEN)
-        channels = [xp.where(hidden | xp.isnan(scaled) | (reflectivity <= _NO_ECHO_DBZ), filler, scaled)]
+        channels = [xp.where(hidden | xp.isnan(scaled) | (reflectivity <= ECHO_ABOVE_DBZ), filler, scaled)]
         for name in CONTEXT if self.context else ():
             scaled = _scale(fields[name], name)
             missing = xp.isnan(scaled)
@@ -201,13 +200,13 @@ class BlindZone(Task):
     def target(self, fields: Any) -> np.ndarray:
         """(batch, height, profile, 1): normalised, in blind zone and ramp; -1 without echo, NaN elsewhere."""
         reflectivity = fields["reflectivity"]
-        scaled = np.where(reflectivity <= _NO_ECHO_DBZ, HIDDEN, _scale(reflectivity, "reflectivity"))
+        scaled = np.where(reflectivity <= ECHO_ABOVE_DBZ, HIDDEN, _scale(reflectivity, "reflectivity"))
         return np.where(fields["blind_zone_mask"] > 0, scaled, np.nan).astype(np.float32)[..., None]
 
     def truth(self, fields: Any) -> np.ndarray:
         """(batch, height, profile): dBZ in the blind zone, -60 without echo, NaN elsewhere or where missing."""
         reflectivity = fields["reflectivity"]
-        dbz = np.where(reflectivity <= _NO_ECHO_DBZ, NO_ECHO_DBZ, reflectivity)
+        dbz = np.where(reflectivity <= ECHO_ABOVE_DBZ, NO_ECHO_DBZ, reflectivity)
         return np.where(fields["blind_zone_mask"] >= 1, dbz, np.nan).astype(np.float32)
 
     def presence(self, target: np.ndarray) -> np.ndarray:
