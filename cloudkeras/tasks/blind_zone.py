@@ -51,6 +51,24 @@ def _scale(values: Any, name: str) -> Any:
     return (values - low) * np.float32(1.5 / (high - low)) - np.float32(0.5)
 
 
+def _chosen_context(context: Any) -> bool | tuple[str, ...]:
+    """The option `context` in one form for each choice: True for all, False for none, else names in order."""
+    if isinstance(context, (list, tuple)):
+        check(
+            all(name in CONTEXT for name in context) and len(set(context)) == len(context),
+            f"`context` is true, false, or a list of different names out of {', '.join(CONTEXT)}.",
+            context=context,
+        )
+        names = tuple(name for name in CONTEXT if name in context)
+        return names if 0 < len(names) < len(CONTEXT) else bool(names)
+    check(
+        isinstance(context, (bool, np.bool_)),
+        f"`context` is true, false, or a list of different names out of {', '.join(CONTEXT)}.",
+        context=context,
+    )
+    return bool(context)
+
+
 @dataclass(frozen=True)
 class BlindZone(Task):
     """Reflectivity below the blind-zone top from what the radar sees above it.
@@ -69,7 +87,8 @@ class BlindZone(Task):
     missing.
 
     Attributes:
-        context: Whether temperature, humidity and wind of a reanalysis are four further channels.
+        context: Which variables of a reanalysis are further channels: True for temperature, humidity and both winds,
+            False for none, or names out of `CONTEXT` (kept in that order; all four are the same as True).
         blind_rows: Rows hidden, counted from the lowest (16 of 78.1 m: 1.25 km).
         ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training, in rows.
         evaluation_ramp_rows: Length of the ramp outside training.
@@ -79,7 +98,7 @@ class BlindZone(Task):
             near the ground; what is special about the lowest kilometre is learned from the other half.
     """
 
-    context: bool = False
+    context: bool | tuple[str, ...] = False
     blind_rows: int = 16
     ramp_rows: tuple[int, int] = (1, 9)
     evaluation_ramp_rows: int = 8
@@ -97,6 +116,7 @@ class BlindZone(Task):
     column_dim: ClassVar[str] = "profile"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "context", _chosen_context(self.context))
         object.__setattr__(self, "ramp_rows", tuple(self.ramp_rows))
         check(self.blind_rows >= 1, "`blind_rows` counts at least 1 row.", blind_rows=self.blind_rows)
         check(
@@ -111,11 +131,15 @@ class BlindZone(Task):
         )
         check(self.shift_rows >= 0, "`shift_rows` counts 0 rows or more.", shift_rows=self.shift_rows)
 
+    def context_names(self) -> tuple[str, ...]:
+        """Names of the context channels, in their order."""
+        return self.context if isinstance(self.context, tuple) else CONTEXT if self.context else ()
+
     def variables(self) -> tuple[Variable, ...]:
         return (REFLECTIVITY, *_CONTEXT_VARIABLES)
 
     def read_names(self) -> tuple[str, ...]:
-        return ("reflectivity", *(CONTEXT if self.context else ()))
+        return ("reflectivity", *self.context_names())
 
     def channel_names(self) -> tuple[str, ...]:
         return (*self.read_names(), "blind_zone_mask")
@@ -191,7 +215,7 @@ class BlindZone(Task):
         scaled = _scale(reflectivity, "reflectivity")
         filler = xp.full_like(scaled, HIDDEN)
         channels = [xp.where(hidden | xp.isnan(scaled) | (reflectivity <= ECHO_ABOVE_DBZ), filler, scaled)]
-        for name in CONTEXT if self.context else ():
+        for name in self.context_names():
             scaled = _scale(fields[name], name)
             missing = xp.isnan(scaled)
             channels.append(xp.where(missing if self.keep_context else missing | hidden, filler, scaled))

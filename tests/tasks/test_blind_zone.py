@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -245,3 +246,34 @@ def test_what_a_method_may_see_differently_are_options_of_the_task(name):
     task = get_task(name)
     assert task.input_options <= set(task.options())
     assert "blind_rows" not in task.input_options
+
+
+CHOICES = [
+    (["eastward_wind", "temperature"], ("temperature", "eastward_wind")),
+    (("specific_humidity",), ("specific_humidity",)),
+    (list(CONTEXT), True),
+    ([], False),
+    (True, True),
+    (False, False),
+]
+
+
+@pytest.mark.parametrize("given,kept", CHOICES)
+def test_context_channels_are_chosen_one_by_one(given, kept):
+    """The channels of a subset are those of the whole, in the same order and with the same values."""
+    task, whole = get_task("blind_zone", context=given), get_task("blind_zone", context=True)
+    assert task.context == kept and get_task("blind_zone", **json.loads(json.dumps(task.options()))) == task
+    names = task.context_names()
+    assert task.channel_names() == ("reflectivity", *names, "blind_zone_mask")
+    assert task.read_names() == ("reflectivity", *names) and set(task.physical_inputs()) == set(task.channel_names())
+    fields = record()
+    needed = task.prepare({name: fields[name] for name in task.read_names()})
+    every = whole.network_inputs(whole.prepare(fields), {})
+    expected = every[..., [whole.channel_names().index(name) for name in task.channel_names()]]
+    np.testing.assert_array_equal(task.network_inputs(needed, {}), expected)
+
+
+@pytest.mark.parametrize("given", [["pressure"], "temperature", ["temperature", "temperature"], 2])
+def test_context_that_is_none_is_refused(given):
+    with pytest.raises(InputError, match="`context` is true, false, or a list of different names out of temperature"):
+        get_task("blind_zone", context=given)
