@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, check
-from .train import show_progress
+from .train import parse_settings, show_progress
 
 if TYPE_CHECKING:
     from ..datasets import ShardDataset
@@ -27,6 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "track", "dense"),
         default="auto",
         help="cloud_phase: labels on the track or everywhere (default: auto, everywhere if the shards hold them)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="task.NAME=VALUE",
+        help="judge by another option of the task than the first run's, e.g. task.blind_rows=10 for runs that were "
+        "trained over a range of blind zones",
     )
     parser.add_argument(
         "--baselines",
@@ -72,11 +81,15 @@ def run(arguments: argparse.Namespace) -> None:
     show_progress()
     dataset = ShardDataset.open(arguments.data)
     runs = distinct_names([load_run(path) for path in arguments.runs])
-    task = evaluation_task(dataset, runs, arguments.labels)
+    settings = parse_settings(arguments.set)
+    check(set(settings) <= {"task_options"}, "`--set` takes task.NAME=VALUE here.", set=arguments.set)
+    options = settings.get("task_options", {})
+    task = evaluation_task(dataset, runs, arguments.labels, options)
     methods: list[Any] = list(runs)
     if arguments.baselines:
         source = dataset if arguments.baseline_data is None else ShardDataset.open(arguments.baseline_data)
-        methods += fitted_baselines(source, runs[0].task if runs else task, dataset.statistics, arguments.batch_size)
+        fitted = base_task(dataset, runs, options) if runs else task
+        methods += fitted_baselines(source, fitted, dataset.statistics, arguments.batch_size)
     scores = evaluate(
         task,
         dataset,
@@ -108,11 +121,11 @@ def distinct_names(runs: list[Any]) -> list[Any]:
     return [run if often[run.name] == 1 else dataclasses.replace(run, name=str(run.path)) for run in runs]
 
 
-def evaluation_task(dataset: ShardDataset, runs: list[Any], labels: str) -> Task:
-    """The task by whose labels all methods are judged: that of the first run, or of the shards, with those labels.
+def base_task(dataset: ShardDataset, runs: list[Any], options: Mapping[str, Any]) -> Task:
+    """The task of the first run, or of the shards, with the options that the user has set.
 
     Raises:
-        InputError: If a run is for another task than the shards, or the task has no such choice of labels.
+        InputError: If a run is for another task than the shards, or there is no such option.
     """
     from ..tasks import get_task
 
@@ -122,8 +135,21 @@ def evaluation_task(dataset: ShardDataset, runs: list[Any], labels: str) -> Task
             f"The run {run.path} is for task '{run.task.name}', the shards in {dataset.path} are for "
             f"'{dataset.task_name}'. Score a run on shards of its task.",
         )
-    options = runs[0].task.options() if runs else dict(dataset.task_options)
-    task = get_task(dataset.task_name, **options)
+    known = runs[0].task.options() if runs else dict(dataset.task_options)
+    return get_task(dataset.task_name, **{**known, **options})
+
+
+def evaluation_task(
+    dataset: ShardDataset, runs: list[Any], labels: str, options: Mapping[str, Any] | None = None
+) -> Task:
+    """The task by whose labels all methods are judged: `base_task` with those labels.
+
+    Raises:
+        InputError: As `base_task`, or if the task has no such choice of labels.
+    """
+    from ..tasks import get_task
+
+    task = base_task(dataset, runs, options or {})
     if not hasattr(task, "labels"):
         check(labels == "auto", f"The task '{task.name}' has no choice of `--labels`.", labels=labels)
         return task

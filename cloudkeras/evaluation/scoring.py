@@ -109,18 +109,17 @@ def _check_methods(task: Task, methods: Sequence[Any], reference: str) -> None:
     check(len(names) > 0, "An evaluation needs at least one method.")
     check(len(set(names)) == len(names), "Methods need different names.", names=names)
     check(not reference or reference in names, "`reference` is the name of a method.", reference=reference, names=names)
-    options = task.options()
     for method in methods:
         theirs = getattr(method, "task", None) or task
         check(
             theirs.name == task.name, f"Method '{method.name}' is for the task '{theirs.name}'.", evaluation=task.name
         )
-        different = [k for k, v in theirs.options().items() if k not in task.input_options and v != options[k]]
+        misfits = theirs.misfits(task)
         check(
-            not different,
-            f"Method '{method.name}' was made with another {', '.join(f'`{k}`' for k in different)} than is judged.",
-            method={k: theirs.options()[k] for k in different},
-            evaluation={k: options[k] for k in different},
+            not misfits,
+            f"Method '{method.name}' was made with another {', '.join(f'`{k}`' for k in misfits)} than is judged.",
+            method={k: mine for k, (mine, _) in misfits.items()},
+            evaluation={k: judged for k, (_, judged) in misfits.items()},
         )
 
 

@@ -131,6 +131,18 @@ class Task(abc.ABC):
             return target
         return {name: self.presence(target) if name == "presence" else target for name in output_names}
 
+    def misfits(self, judge: Task) -> dict[str, tuple[Any, Any]]:
+        """Options that keep a method of this task from being judged by another: name to (this, judge).
+
+        Empty if it may be. Options in `input_options` may always differ; a task whose methods serve more than one
+        value of another option says so here.
+
+        Args:
+            judge: The task that judges, of the same name.
+        """
+        mine, theirs = self.options(), judge.options()
+        return {k: (v, theirs[k]) for k, v in mine.items() if k not in judge.input_options and v != theirs[k]}
+
     def options(self) -> dict[str, Any]:
         """The task's options as plain values, for `get_task(self.name, **options)`."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

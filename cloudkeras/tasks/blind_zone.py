@@ -69,6 +69,21 @@ def _chosen_context(context: Any) -> bool | tuple[str, ...]:
     return bool(context)
 
 
+def _checked_range(value: Any, blind_rows: int) -> tuple[int, int]:
+    check(
+        isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(n, int) for n in value),
+        "`train_blind_rows` is the fewest and the most rows hidden in training, or None.",
+        train_blind_rows=value,
+    )
+    check(
+        1 <= value[0] <= blind_rows <= value[1],
+        "`train_blind_rows` counts at least 1 row and covers `blind_rows`, which validation and scores hide.",
+        train_blind_rows=value,
+        blind_rows=blind_rows,
+    )
+    return (value[0], value[1])
+
+
 @dataclass(frozen=True)
 class BlindZone(Task):
     """Reflectivity below the blind-zone top from what the radar sees above it.
@@ -90,8 +105,12 @@ class BlindZone(Task):
         context: Which variables of a reanalysis are further channels: True for temperature, humidity and both winds,
             False for none, or names out of `CONTEXT` (kept in that order; all four are the same as True).
         blind_rows: Rows hidden, counted from the lowest (16 of 78.1 m: 1.25 km).
-        ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training, in rows.
-        evaluation_ramp_rows: Length of the ramp outside training.
+        train_blind_rows: Fewest and most rows hidden in training, drawn anew for each sample, so that one net serves
+            instruments with other blind zones; outside training `blind_rows` are hidden, which lies among them. None
+            hides `blind_rows` always. (Geiss & Hardin 2021 draw 0.2 to 2 km: 3 to 25 rows.)
+        ramp_rows: Shortest and longest linear ramp of the mask above the blind zone in training, in rows; (0, 0) is a
+            hard mask, 1 in the blind zone and 0 above it.
+        evaluation_ramp_rows: Length of the ramp outside training; 0 is a hard mask.
         keep_context: Whether context channels stay visible inside the blind zone.
         shift_rows: In training, half of the samples are moved down by up to so many rows, the lowest of them dropped,
             so that the net also fills layers from higher up. For records too short to show clear air and cloud bases
@@ -104,11 +123,12 @@ class BlindZone(Task):
     evaluation_ramp_rows: int = 8
     keep_context: bool = True
     shift_rows: int = 0
+    train_blind_rows: tuple[int, int] | None = None
 
     name: ClassVar[str] = "blind_zone"
     kind: ClassVar[str] = "regression"
     input_options: ClassVar[frozenset[str]] = frozenset(
-        {"context", "keep_context", "ramp_rows", "evaluation_ramp_rows", "shift_rows"}
+        {"context", "keep_context", "ramp_rows", "evaluation_ramp_rows", "shift_rows", "train_blind_rows"}
     )
     default_model: ClassVar[str] = "unet3plus"
     default_loss: ClassVar[str] = "masked_mae"
@@ -120,8 +140,8 @@ class BlindZone(Task):
         object.__setattr__(self, "ramp_rows", tuple(self.ramp_rows))
         check(self.blind_rows >= 1, "`blind_rows` counts at least 1 row.", blind_rows=self.blind_rows)
         check(
-            len(self.ramp_rows) == 2 and 1 <= self.ramp_rows[0] <= self.ramp_rows[1],
-            "`ramp_rows` is the shortest and the longest ramp, each at least 1.",
+            len(self.ramp_rows) == 2 and 0 <= self.ramp_rows[0] <= self.ramp_rows[1],
+            "`ramp_rows` is the shortest and the longest ramp, each 0 (a hard mask) or more.",
             ramp_rows=self.ramp_rows,
         )
         check(
@@ -130,6 +150,20 @@ class BlindZone(Task):
             evaluation_ramp_rows=self.evaluation_ramp_rows,
         )
         check(self.shift_rows >= 0, "`shift_rows` counts 0 rows or more.", shift_rows=self.shift_rows)
+        if self.train_blind_rows is not None:
+            object.__setattr__(self, "train_blind_rows", _checked_range(self.train_blind_rows, self.blind_rows))
+
+    def serves(self, blind_rows: int) -> bool:
+        """Whether a net trained for this task has learned to fill a blind zone of so many rows."""
+        fewest, most = self.train_blind_rows or (self.blind_rows, self.blind_rows)
+        return fewest <= blind_rows <= most
+
+    def misfits(self, judge: Task) -> dict[str, tuple[Any, Any]]:
+        """As the base class says; `blind_rows` may differ where training has covered that of the judge."""
+        different = super().misfits(judge)
+        if isinstance(judge, BlindZone) and self.serves(judge.blind_rows):
+            different.pop("blind_rows", None)
+        return different
 
     def context_names(self) -> tuple[str, ...]:
         """Names of the context channels, in their order."""
@@ -151,33 +185,40 @@ class BlindZone(Task):
         return {name: ("height", "profile") for name in self.channel_names()}
 
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
-        """Adds `blind_zone_mask` (image shape); with `rng`, draws ramp, flips in time and moves down."""
+        """Adds `blind_zone_mask` (image shape); with `rng`, draws ramp and top, flips in time and moves down."""
         fields = dict(fields)
         samples, rows, columns = fields["reflectivity"].shape
         check(
-            self.blind_rows < rows,
+            self._most_rows(rng) < rows,
             "`blind_rows` must leave visible rows above it.",
-            blind_rows=self.blind_rows,
+            blind_rows=self._most_rows(rng),
             rows=rows,
         )
+        tops = np.full(samples, self.blind_rows)
         if rng is None:
             ramps = np.full(samples, self.evaluation_ramp_rows)
         else:
             ramps = rng.integers(self.ramp_rows[0], self.ramp_rows[1] + 1, (samples,))
+            if self.train_blind_rows is not None:
+                tops = rng.integers(self.train_blind_rows[0], self.train_blind_rows[1] + 1, (samples,))
             flip = rng.random((samples, 1, 1)) < 0.5
             for name in self.read_names():
                 if name in fields:
                     fields[name] = np.where(flip, fields[name][:, :, ::-1], fields[name])
             self._move_down(fields, rng)
-        mask = self.mask_rows(rows, ramps)
+        mask = self.mask_rows(rows, ramps, tops)
         fields["blind_zone_mask"] = np.repeat(mask[:, :, None], columns, axis=2)
         return fields
+
+    def _most_rows(self, rng: np.random.Generator | None) -> int:
+        """The most rows that `prepare` may hide."""
+        return self.blind_rows if rng is None or self.train_blind_rows is None else self.train_blind_rows[1]
 
     def _move_down(self, fields: Fields, rng: np.random.Generator) -> None:
         """Moves half of the samples down by random numbers of rows, in place; what comes in at the top is missing."""
         samples, rows, _ = fields["reflectivity"].shape
         check(
-            self.shift_rows <= rows - self.blind_rows,
+            self.shift_rows <= rows - self._most_rows(rng),
             "`shift_rows` must leave the blind zone inside the image.",
             shift_rows=self.shift_rows,
             rows=rows,
@@ -191,18 +232,21 @@ class BlindZone(Task):
                 moved[i, : rows - shift] = fields[name][i, shift:]
             fields[name] = moved
 
-    def mask_rows(self, rows: int, ramps: np.ndarray) -> np.ndarray:
+    def mask_rows(self, rows: int, ramps: np.ndarray, tops: np.ndarray | None = None) -> np.ndarray:
         """The mask by row: 1 in the blind zone, k/(ramp+1) for k = ramp, ..., 1 in the ramp above it, 0 from there on.
 
         Args:
             rows: Rows of the image.
-            ramps: (batch,) rows of the ramp.
+            ramps: (batch,) rows of the ramp; 0 for a hard mask.
+            tops: (batch,) rows of the blind zone; `blind_rows` if None.
 
         Returns:
             (batch, rows), float32.
         """
-        above = np.arange(rows) - (self.blind_rows - 1)
-        return np.clip(1 - above / (np.asarray(ramps)[:, None] + 1), 0, 1).astype(np.float32)
+        ramps = np.asarray(ramps)[:, None]
+        tops = np.full(ramps.shape, self.blind_rows) if tops is None else np.asarray(tops)[:, None]
+        above = np.arange(rows) - (tops - 1)
+        return np.clip(1 - above / (ramps + 1), 0, 1).astype(np.float32)
 
     def network_inputs(self, fields: Any, statistics: Any, xp: Any = np) -> Any:
         """Published scaling to -0.5..1; the blind zone (mask 1), missing values and "no echo" are -1.
