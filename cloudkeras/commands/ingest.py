@@ -33,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     cloudnet.add_argument("--columns", type=int, default=128, help="columns of a window")
     cloudnet.add_argument("--rows", type=int, default=128, help="rows of the grid, from the ground")
     cloudnet.add_argument("--row-depth", type=float, default=78.1, metavar="M", help="depth of a row in m")
-    cloudnet.add_argument("--max-gap", type=float, default=60.0, metavar="S", help="longest gap that is bridged, in s")
+    cloudnet.add_argument(
+        "--step", type=float, metavar="S", help="duration of a column in s; the record's if not given"
+    )
+    cloudnet.add_argument(
+        "--max-gap", type=float, metavar="S", help="longest gap that is bridged, in s; two columns if not given"
+    )
     cloudnet.add_argument(
         "--gap", type=float, metavar="S", help="time between windows of different splits, in s; a window's if not given"
     )
@@ -44,9 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes the shards and says what is in them."""
     from ..datasets import ShardDataset
-    from ..ingest import ingest_cloudnet
+    from ..ingest import ingest_radar
 
-    out = ingest_cloudnet(
+    out = ingest_radar(
         arguments.iwc,
         arguments.model,
         arguments.out,
@@ -57,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         rows=arguments.rows,
         row_depth_m=arguments.row_depth,
         columns=arguments.columns,
+        step_s=arguments.step,
         max_gap_s=arguments.max_gap,
         gap_s=arguments.gap,
         frequency_ghz=arguments.frequency,

@@ -1,5 +1,17 @@
 """Readers of granules: from a product's files to shards of a task."""
 
-from .cloudnet import ingest_cloudnet
+from .columns import ModelColumns, read_model_columns
+from .curtain import Curtain, radar_curtain
+from .radar import read_radar
+from .radar_shards import ingest_radar
+from .record import RadarRecord
 
-__all__ = ["ingest_cloudnet"]
+__all__ = [
+    "Curtain",
+    "ModelColumns",
+    "RadarRecord",
+    "ingest_radar",
+    "radar_curtain",
+    "read_model_columns",
+    "read_radar",
+]

@@ -81,8 +81,8 @@ def read_variable(
     return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
 
 
-def read_times(dataset: netCDF4.Dataset, name: str = "time") -> np.ndarray:
-    """A time coordinate in seconds since 1970-01-01 UTC, strictly increasing.
+def read_times(dataset: netCDF4.Dataset, name: str = "time", *, ordered: bool = True) -> np.ndarray:
+    """A time coordinate in seconds since 1970-01-01 UTC, strictly increasing unless `ordered` is false.
 
     Understands "hours since 2021-01-04 ..." (UTC) and, as older Cloudnet files have it, "decimal hours since midnight"
     with the day in the global attributes `year`, `month`, `day`.
@@ -98,7 +98,7 @@ def read_times(dataset: netCDF4.Dataset, name: str = "time") -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(path, variable=name, expected="no missing time", found=f"{np.isnan(values).sum()} missing")
     back = np.flatnonzero(np.diff(values) <= 0)
-    if back.size:
+    if ordered and back.size:
         i = int(back[0])
         raise DataError(
             path,

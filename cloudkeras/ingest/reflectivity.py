@@ -6,6 +6,7 @@ import numpy as np
 
 from ..datasets.schema import NO_ECHO_DBZ
 from ..errors import check
+from .record import FAINTEST_ECHO_DBZ
 
 # log10(IWC / g m-3) = zt Z T + z Z + t T + c, Z in dBZ, T in degrees C: Hogan et al. 2006, J. Appl. Meteor. Climatol.
 # 45, 301-317, table 2; the 94 GHz row is also written in the comment of Cloudnet's files.
@@ -13,7 +14,6 @@ _RELATION = {
     35: (0.000242, 0.0699, -0.0186, -1.63),
     94: (0.00058, 0.0923, -0.00706, -0.992),
 }
-FAINTEST_ECHO_DBZ = NO_ECHO_DBZ + 0.1
 _FREEZING_K = 273.15
 
 

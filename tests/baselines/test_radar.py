@@ -179,12 +179,11 @@ def test_errors():
 @pytest.mark.realdata
 def test_figures_of_the_real_test_block(realdata):
     """On 12 to 18 h, echo everywhere has a Dice of 0.926, repeat 0.80 and a mean absolute error of 17.8 dB (about)."""
-    from cloudkeras.ingest.cloudnet import make_curtain, read_iwc
-    from cloudkeras.ingest.columns import read_model_columns
+    from cloudkeras.ingest import radar_curtain, read_model_columns, read_radar
 
     folder = realdata / "cloudnet_arctic"
     model = read_model_columns([folder / "20210104_ny-alesund_icon-iglo-12-23.nc"])
-    curtain = make_curtain(read_iwc(folder / "20210104_ny-alesund_iwc-Z-T-method.nc"), model)
+    curtain = radar_curtain(read_radar(folder / "20210104_ny-alesund_iwc-Z-T-method.nc", model=model), model)
     hour = curtain.time % 86400 / 3600
     dbz = curtain.fields["reflectivity"][None][:, :, (hour >= 12) & (hour < 18)]
     task = BlindZone()

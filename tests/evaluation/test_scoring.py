@@ -9,7 +9,7 @@ from cloudkeras.baselines import baselines_for
 from cloudkeras.datasets import Batches, DatasetWriter, ShardDataset
 from cloudkeras.errors import DataError, InputError
 from cloudkeras.evaluation import evaluate
-from cloudkeras.ingest import ingest_cloudnet
+from cloudkeras.ingest import ingest_radar
 from cloudkeras.tasks import get_task
 from tests.datasets.making import cloud_fields, make_cloud_dataset, table
 
@@ -190,7 +190,7 @@ def test_trivial_methods_on_a_real_day_score_what_is_known_of_it(realdata, tmp_p
     # Ny-Alesund, 12 to 18 h: "echo everywhere" has a Dice of 0.926, repeat one of 0.80 and an MAE of 17.8 dB, found
     # with other windows over the same hours.
     day = realdata / "cloudnet_arctic"
-    folder = ingest_cloudnet(
+    folder = ingest_radar(
         day / "20210104_ny-alesund_iwc-Z-T-method.nc", sorted(day.glob("*icon*.nc")), tmp_path / "data"
     )
     dataset, task = ShardDataset.open(folder), get_task("blind_zone")

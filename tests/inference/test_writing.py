@@ -5,8 +5,7 @@ import xarray
 
 from cloudkeras.errors import InputError
 from cloudkeras.inference import predict_scene, write_scene_file
-from cloudkeras.ingest.cloudnet import make_curtain, read_iwc
-from cloudkeras.ingest.columns import read_model_columns
+from cloudkeras.ingest import radar_curtain, read_model_columns, read_radar
 from cloudkeras.tasks import get_task
 
 from .scenes import phase_run, radar_run
@@ -65,8 +64,9 @@ def test_what_is_no_scene_is_named(tmp_path, change, message):
 @pytest.mark.realdata
 def test_a_real_day_of_radar_is_filled_and_its_gap_is_not(realdata, tmp_path):
     folder = realdata / "cloudnet_arctic"
-    record = read_iwc(folder / "20210104_ny-alesund_iwc-Z-T-method.nc")
-    curtain = make_curtain(record, read_model_columns(sorted(folder.glob("*icon-iglo*.nc"))))
+    model = read_model_columns(sorted(folder.glob("*icon-iglo*.nc")))
+    record = read_radar(folder / "20210104_ny-alesund_iwc-Z-T-method.nc", model=model)
+    curtain = radar_curtain(record, model)
     run = radar_run(rows=128, columns=128)
     scene = write_scene_file(
         tmp_path / "day.nc",

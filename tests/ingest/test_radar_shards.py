@@ -10,9 +10,9 @@ from cloudkeras.cli import main
 from cloudkeras.commands.ingest import configure
 from cloudkeras.datasets import ShardDataset
 from cloudkeras.errors import DataError, InputError
-from cloudkeras.ingest import ingest_cloudnet
-from cloudkeras.ingest.cloudnet import make_curtain, read_iwc
-from cloudkeras.ingest.columns import read_model_columns
+from cloudkeras.ingest import ingest_radar, radar_curtain, read_model_columns, read_radar
+from cloudkeras.ingest.cloudnet_iwc import read_ice
+from cloudkeras.ingest.netcdf import open_granule
 from cloudkeras.ingest.reflectivity import reflectivity_from_iwc
 
 from .conftest import write_iwc, write_model
@@ -21,7 +21,7 @@ SMALL = {"rows": 24, "columns": 12, "stride": 3, "evaluation_stride": 12}  # win
 
 
 def ingest(day, out, **options):
-    return ingest_cloudnet(day[0], day[1], out, **{**SMALL, **options})
+    return ingest_radar(day[0], day[1], out, **{**SMALL, **options})
 
 
 def test_shards_hold_the_record(day, tmp_path):
@@ -80,11 +80,11 @@ def test_two_days_and_overwriting(day, tmp_path):
     )
     model = write_model(tmp_path / "model.nc", np.arange(49), np.arange(49), [10, 9000], surface_k=230)
     files = ([tmp_path / "first.nc", second], [model], tmp_path / "out")
-    dataset = ShardDataset.open(ingest_cloudnet(*files, **SMALL))
+    dataset = ShardDataset.open(ingest_radar(*files, **SMALL))
     assert set(dataset.samples("test").granule) == {"first.nc", "second.nc"} and dataset.num_samples("test") == 12
     with pytest.raises(InputError, match="already holds a dataset"):
-        ingest_cloudnet(*files, **SMALL)
-    ingest_cloudnet(*files, **SMALL, overwrite=True)
+        ingest_radar(*files, **SMALL)
+    ingest_radar(*files, **SMALL, overwrite=True)
 
 
 def test_masked_pixels_of_newer_files_are_read_by_their_status(tmp_path):
@@ -92,14 +92,18 @@ def test_masked_pixels_of_newer_files_are_read_by_their_status(tmp_path):
     iwc[:, 1] = 1e-6
     status = np.tile([0, 1, 2, 3, 4, 5, 6, 7], (2, 1))
     path = write_iwc(tmp_path / "a.nc", [0, 1], 100.0 + 10 * np.arange(8), iwc, status=status, frequency=None)
-    found = read_iwc(path, frequency_ghz=35).iwc[:, 0]
+    with open_granule(path) as dataset:
+        found = read_ice(dataset)[2][:, 0]
     np.testing.assert_allclose(found, [0, 1e-6, np.nan, np.nan, 0, np.nan, np.nan, np.nan])
+    model = write_model(tmp_path / "model.nc", [0, 1], [0, 1], [10, 9000])
+    dbz = read_radar(path, frequency_ghz=35, model=[model]).reflectivity[:, 0]
+    assert np.array_equal(np.isnan(dbz), np.isnan(found)) and dbz[0] == dbz[4] == -60 and dbz[1] > -60
     with pytest.raises(DataError, match=r"'radar_frequency'.*--frequency 94"):
-        read_iwc(path)
+        read_radar(path, model=[model])
 
 
 def test_rows_beyond_the_radar_are_missing(day):
-    curtain = make_curtain(read_iwc(day[0]), read_model_columns([day[1]]), rows=40)
+    curtain = radar_curtain(read_radar(day[0], model=[day[1]]), rows=40)
     dbz = curtain.fields["reflectivity"][:, curtain.observed]
     above = curtain.height > 110 + 40 * 59 + 78.1
     assert above.any() and np.isnan(dbz[above]).all() and np.isfinite(dbz[~above]).all()
@@ -176,9 +180,17 @@ def test_the_command_has_the_defaults_of_the_function():
     configure(parser)
     given = vars(parser.parse_args(["cloudnet", "--iwc", "a", "--model", "b", "--out", "c"]))
     defaults = {
-        k: p.default for k, p in inspect.signature(ingest_cloudnet).parameters.items() if p.kind == p.KEYWORD_ONLY
+        k: p.default
+        for k, p in inspect.signature(ingest_radar).parameters.items()
+        if p.kind == p.KEYWORD_ONLY and k != "product"
     }
-    names = {"row_depth_m": "row_depth", "max_gap_s": "max_gap", "gap_s": "gap", "frequency_ghz": "frequency"}
+    names = {
+        "step_s": "step",
+        "row_depth_m": "row_depth",
+        "max_gap_s": "max_gap",
+        "gap_s": "gap",
+        "frequency_ghz": "frequency",
+    }
     assert {k: given[names.get(k, k)] for k in defaults} == defaults
 
 
@@ -187,13 +199,13 @@ def test_ny_alesund(realdata, tmp_path):
     folder = realdata / "cloudnet_arctic"
     iwc = folder / "20210104_ny-alesund_iwc-Z-T-method.nc"
     models = sorted(folder.glob("*icon-iglo*.nc"))
-    curtain = make_curtain(read_iwc(iwc), read_model_columns(models))
+    curtain = radar_curtain(read_radar(iwc, model=models))
     dbz = curtain.fields["reflectivity"]
     np.testing.assert_allclose(np.percentile(dbz[dbz > -60], [1, 50, 99]), [-28.5, -3.6, 14.2], atol=0.3)
     assert dbz.shape == (128, 2878) and (~curtain.observed).sum() == 16  # the gap of 8.5 minutes at 10.31 h
     hour = curtain.time[~curtain.observed] % 86400 / 3600
     assert hour.min() > 10.31 and hour.max() < 10.46
-    dataset = ShardDataset.open(ingest_cloudnet(iwc, models, tmp_path / "out", stride=32))
+    dataset = ShardDataset.open(ingest_radar(iwc, models, tmp_path / "out", stride=32))
     assert dataset.num_samples("test") == 6 and dataset.num_samples("train") > 30
     low = dataset.read("test", np.arange(6), ["reflectivity"])["reflectivity"][:, :16]
     share = (low > -60).mean()
@@ -203,9 +215,9 @@ def test_ny_alesund(realdata, tmp_path):
 @pytest.mark.realdata
 def test_lead_times_hardly_matter_for_reflectivity(realdata):
     folder = realdata / "cloudnet_arctic"
-    record = read_iwc(folder / "20210104_ny-alesund_iwc-Z-T-method.nc")
+    file = folder / "20210104_ny-alesund_iwc-Z-T-method.nc"
     one, other = (
-        make_curtain(record, read_model_columns([folder / f"20210104_ny-alesund_icon-iglo-{lead}.nc"]))
+        radar_curtain(read_radar(file, model=[folder / f"20210104_ny-alesund_icon-iglo-{lead}.nc"]))
         for lead in ("12-23", "36-47")
     )
     difference = one.fields["reflectivity"] - other.fields["reflectivity"]
@@ -215,7 +227,12 @@ def test_lead_times_hardly_matter_for_reflectivity(realdata):
 
 @pytest.mark.realdata
 def test_mace_head_has_missing_rain(realdata):
-    record = read_iwc(realdata / "cloudnet_macehead" / "20190517_mace-head_iwc-Z-T-method.nc", frequency_ghz=35.5)
-    assert record.longitude == pytest.approx(-9.9, abs=0.01)
-    missing, clear = np.isnan(record.iwc).mean(), (record.iwc == 0).mean()
+    folder = realdata / "cloudnet_macehead"
+    record = read_radar(
+        folder / "20190517_mace-head_iwc-Z-T-method.nc",
+        frequency_ghz=35.5,
+        model=[folder / "20190517_mace-head_ecmwf.nc"],
+    )
+    assert record.longitude == pytest.approx(-9.9, abs=0.01) and record.source == "reflectivity re-derived from IWC"
+    missing, clear = np.isnan(record.reflectivity).mean(), (record.reflectivity == -60).mean()
     assert missing == pytest.approx(0.100, abs=0.002) and clear == pytest.approx(0.637, abs=0.002)
