@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import check
+
 SCHEMA_VERSION = 1
 CONVENTIONS = "CF-1.11"
 
@@ -35,7 +37,8 @@ class Variable:
 
     Attributes:
         name: Its name in the file.
-        dims: Its dimensions in the file, "sample" first.
+        dims: Its dimensions in the file, "sample" first. Without "sample" it is static: the same for all samples, and
+            stored once in each shard.
         units: UDUNITS string, "1" for dimensionless.
         valid_range: Smallest and largest physical value that is not an error.
         packing: How it is stored.
@@ -56,3 +59,44 @@ class Variable:
     required: bool = True
     flag_meanings: tuple[str, ...] = ()
     sizes: tuple[int | None, ...] = ()
+
+    @property
+    def static(self) -> bool:
+        """Whether all samples share it."""
+        return "sample" not in self.dims
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a task cuts windows out of samples that are too large to be an image of a network.
+
+    In training an epoch takes `crops_per_sample` random crops of every sample. Otherwise a sample is covered by tiles:
+    a regular stride of `tile - 2 margin` pixels and a last tile that ends where the sample ends. The core of a tile,
+    which is what is judged of it, keeps `margin` pixels away from the tile's edges except where they are the sample's;
+    each pixel is in the core of one tile.
+
+    Attributes:
+        crop: Rows and columns of a crop.
+        crops_per_sample: Crops of each sample in an epoch.
+        tile: Rows and columns of a tile.
+        margin: Pixels between a tile's inner edges and its core.
+
+    Raises:
+        InputError: If a number is out of range or the margin leaves no core.
+    """
+
+    crop: tuple[int, int]
+    crops_per_sample: int
+    tile: tuple[int, int]
+    margin: int
+
+    def __post_init__(self) -> None:
+        check(min(self.crop) >= 1, "A crop has at least 1 row and 1 column.", crop=self.crop)
+        check(self.crops_per_sample >= 1, "At least 1 crop is taken of a sample.", crops=self.crops_per_sample)
+        check(self.margin >= 0, "`margin` is 0 pixels or more.", margin=self.margin)
+        check(
+            min(self.tile) > 2 * self.margin,
+            "A tile is larger than twice its margin, or nothing of it would be judged.",
+            tile=self.tile,
+            margin=self.margin,
+        )

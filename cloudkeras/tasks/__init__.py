@@ -8,10 +8,11 @@ from ..errors import InputError, check_choice
 from .base import Fields, Task
 from .blind_zone import BlindZone
 from .cloud_phase import CloudPhase
+from .meltwater import Meltwater
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (CloudPhase, BlindZone)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (CloudPhase, BlindZone, Meltwater)}
 
-__all__ = ["TASKS", "BlindZone", "CloudPhase", "Fields", "Task", "get_task"]
+__all__ = ["TASKS", "BlindZone", "CloudPhase", "Fields", "Meltwater", "Task", "get_task"]
 
 
 def get_task(name: str, **options: Any) -> Task:

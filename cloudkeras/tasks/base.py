@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..datasets.schema import Variable
+from ..datasets.schema import Variable, Windows
 
 Fields = dict[str, np.ndarray]
 """Decoded variables of a batch by name: float32 in physical units with NaN for missing, or integer classes with -1."""
@@ -42,6 +42,8 @@ class Task(abc.ABC):
     default_loss: ClassVar[str]
     row_dim: ClassVar[str]  # the shard dimensions that become the rows and columns of the network's images
     column_dim: ClassVar[str]
+    sample_columns: ClassVar[tuple[str, ...]] = ()  # of the table of samples, which `prepare` gets with the fields
+    block_seconds: ClassVar[float] = 3600.0  # samples of one granule nearer than that are not independent
 
     @abc.abstractmethod
     def variables(self) -> tuple[Variable, ...]:
@@ -65,6 +67,21 @@ class Task(abc.ABC):
 
         These are the keys of `fields` that `network_inputs` reads.
         """
+
+    def windows(self) -> Windows | None:
+        """How windows are cut out of samples; None if a sample is an image of the network as it is.
+
+        With windows `truth` and `decode` give (batch, rows, columns).
+        """
+        return None
+
+    def label_names(self) -> tuple[str, ...]:
+        """Variables that are nothing but truth; with windows they are missing outside a tile's core."""
+        return ()
+
+    def loss_options(self) -> dict[str, Any]:
+        """What a loss is told unless the user says otherwise; a loss takes those that it has."""
+        return {}
 
     @abc.abstractmethod
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
