@@ -19,7 +19,7 @@ from ..tasks import get_task
 from .bootstrap import Interval, draws, group_sums, interval, replicate
 from .tables import markdown
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,13 @@ class Scores:
         paths = {name: folder / f"scores.{end}" for name, end in _ENDINGS.items()}
         text, table = self.to_json(), self.to_markdown()
         header = {name: getattr(self, name) for name in _HEADER} | {"format": FORMAT, "methods": list(self.statistics)}
-        counts: dict[str, Any] = {f"{i}/{k}": v for i, s in enumerate(self.statistics.values()) for k, v in s.items()}
+        shared = _truth_only(self.metrics)
+        counts: dict[str, Any] = {
+            f"{i}/{k}": v
+            for i, s in enumerate(self.statistics.values())
+            for k, v in s.items()
+            if i == 0 or k not in shared
+        }
         with new_file(paths["counts"]) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, header=np.array(json.dumps(_plain(header))), groups=self.groups, **counts)
         for name, content in (("json", text), ("markdown", table)):
@@ -202,8 +208,9 @@ class Scores:
                 content = {name: file[name] for name in file.files}
             header = json.loads(str(content.pop("header")))
             groups = content.pop("groups")
-            if header.pop("format") != FORMAT:
-                raise ValueError("another format version")
+            if (found := header.pop("format")) != FORMAT:
+                remedy = "Other versions of cloudkeras count other things; run `cloudkeras evaluate` again."
+                raise DataError(path, expected=f"scores of format {FORMAT}", found=f"format {found}", remedy=remedy)
             methods = header.pop("methods")
         except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
             raise DataError(path, expected=f"scores of format {FORMAT}", found=str(error)) from error
@@ -212,7 +219,9 @@ class Scores:
             index, name = key.split("/", 1)
             statistics[methods[int(index)]][name] = values
         header["baselines"] = tuple(header["baselines"])
-        return cls(statistics=statistics, groups=groups, **header)
+        scores = cls(statistics=statistics, groups=groups, **header)
+        share_truth(statistics, scores.metrics)
+        return scores
 
 
 _ENDINGS = {"counts": "npz", "json": "json", "markdown": "md"}
@@ -245,6 +254,7 @@ def merge_scores(parts: Iterable[Scores]) -> Scores:
         method: {name: np.concatenate([part.statistics[method][name] for part in parts]) for name in counts}
         for method, counts in first.statistics.items()
     }
+    share_truth(statistics, first.metrics)
     options = {name: getattr(first, name) for name in _HEADER if name != "provenance"}
     return Scores(
         statistics=statistics,
@@ -252,6 +262,18 @@ def merge_scores(parts: Iterable[Scores]) -> Scores:
         provenance={"parts": [part.provenance for part in parts]},
         **options,
     )
+
+
+def _truth_only(metrics: Any) -> tuple[str, ...]:
+    return tuple(getattr(metrics, "truth_only", ()))
+
+
+def share_truth(statistics: dict[str, dict[str, np.ndarray]], metrics: Any) -> dict[str, dict[str, np.ndarray]]:
+    """Lets all methods hold the same arrays of what no prediction changes, in place, and returns the statistics."""
+    first = next(iter(statistics.values()))
+    for counts in statistics.values():
+        counts.update({name: first[name] for name in _truth_only(metrics)})
+    return statistics
 
 
 def _total(statistics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

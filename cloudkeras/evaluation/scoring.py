@@ -20,7 +20,7 @@ from ..metrics import metrics_for
 from ..tasks import Fields, Task
 from ..training.environment import git_commit
 from .groups import default_grouping, sample_groups
-from .scores import Scores
+from .scores import Scores, share_truth
 
 logger = logging.getLogger("cloudkeras")
 
@@ -167,6 +167,7 @@ def _run_all(
     inputs: _Inputs, batches: Batches, methods: Sequence[Any], progress: Callable[[int, int], None] | None
 ) -> dict[str, dict[str, np.ndarray]]:
     task, metrics = inputs.task, metrics_for(inputs.task)
+    truth_only = getattr(metrics, "truth_only", ())
     rows: dict[str, list[dict[str, np.ndarray]]] = {method.name: [] for method in methods}
     done, started = 0, time.monotonic()
     reported = started
@@ -177,7 +178,9 @@ def _run_all(
         for method in methods:
             x = inputs.make(method, fields, made)
             prediction = _predict(method, inputs.task_of(method), x, batches.indices(i))
-            rows[method.name].append(_count(metrics, method, truth, prediction, fields))
+            counts = _count(metrics, method, truth, prediction, fields)
+            first = rows[methods[0].name][i] if method is not methods[0] else counts
+            rows[method.name].append(counts | {name: first[name] for name in truth_only})
         done += len(truth)
         if progress is not None:
             progress(done, batches.num_samples)
@@ -185,9 +188,10 @@ def _run_all(
             reported = now
             left = (now - started) / done * (batches.num_samples - done)
             logger.info("scoring: %d of %d samples, %.0f s left", done, batches.num_samples, left)
-    return {
+    gathered = {
         name: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for name, parts in rows.items()
     }
+    return share_truth(gathered, metrics)
 
 
 def _predict(method: Any, task: Task, x: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -3,6 +3,9 @@
 An object of `metrics_for(task)` has `statistics(truth, prediction, fields)`, which gives one row of counts a sample,
 and `compute(sums)`, which turns sums of rows into named scores. Sums may have leading axes (bootstrap replicates).
 The score of a data set does not depend on how it was cut into shards.
+
+Optional: `truth_only`, names of the statistics that no prediction changes, which are then kept once for all methods;
+`unit(name)`, the unit of a score.
 """
 
 from __future__ import annotations
@@ -49,6 +52,10 @@ class Metrics(Protocol):
     @property
     def profile(self) -> tuple[str, ...]:
         """The scores that are listed by level or height."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The scores of a figure, unless others are asked for."""
 
     def higher_is_better(self, name: str) -> bool:
         """Whether a larger value of that score is better."""

@@ -137,6 +137,7 @@ class ClassificationMetrics:
         count: The score that tells how many voxels were judged.
         tables: Titles and scores of the printed tables.
         profile: The scores that are listed by level.
+        shown: The scores of a figure, unless others are asked for.
     """
 
     primary = "f1_macro"
@@ -154,6 +155,7 @@ class ClassificationMetrics:
             ),
             "by class": by_class,
         }
+        self.shown = ("f1_macro", "iou_macro", "f1_cloud", *by_class[1:])
         self.profile = ("f1_macro", "iou_macro", "f1_cloud", *by_class, "voxels", *(f"voxels_{c}" for c in classes))
 
     @staticmethod
