@@ -27,13 +27,11 @@ class Interval(NamedTuple):
 
 def group_sums(statistics: Mapping[str, np.ndarray], groups: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics of samples (sample, ...) summed by group, (group, ...) in order of the sorted names."""
-    names, index = np.unique(groups, return_inverse=True)
-    sums = {}
-    for name, values in statistics.items():
-        total = np.zeros((len(names), *values.shape[1:]))
-        np.add.at(total, index, values)
-        sums[name] = total
-    return sums
+    order = np.argsort(groups, kind="stable")
+    _, starts = np.unique(groups[order], return_index=True)
+    return {
+        name: np.add.reduceat(values[order], starts, axis=0, dtype=np.float64) for name, values in statistics.items()
+    }
 
 
 def draws(num_groups: int, replicates: int, seed: int) -> np.ndarray:

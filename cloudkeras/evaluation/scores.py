@@ -208,12 +208,12 @@ class Scores:
                 content = {name: file[name] for name in file.files}
             header = json.loads(str(content.pop("header")))
             groups = content.pop("groups")
-            if (found := header.pop("format")) != FORMAT:
-                remedy = "Other versions of cloudkeras count other things; run `cloudkeras evaluate` again."
-                raise DataError(path, expected=f"scores of format {FORMAT}", found=f"format {found}", remedy=remedy)
-            methods = header.pop("methods")
+            found, methods = header.pop("format"), header.pop("methods")
         except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
             raise DataError(path, expected=f"scores of format {FORMAT}", found=str(error)) from error
+        if found != FORMAT:
+            remedy = "Another version of cloudkeras counts other things; run `cloudkeras evaluate` again."
+            raise DataError(path, expected=f"scores of format {FORMAT}", found=f"format {found}", remedy=remedy)
         statistics: dict[str, dict[str, np.ndarray]] = {name: {} for name in methods}
         for key, values in content.items():
             index, name = key.split("/", 1)

@@ -15,6 +15,7 @@ from .._version import __version__
 from ..datasets.dataset import ShardDataset
 from ..datasets.manifest import MANIFEST_NAME
 from ..datasets.pipeline import Batches
+from ..datasets.shards import opened
 from ..errors import DataError, InputError, check
 from ..metrics import metrics_for
 from ..tasks import Fields, Task
@@ -217,6 +218,15 @@ def _count(
         raise InputError(f"Method '{method.name}' does not fit the data: {error}") from error
 
 
+def coordinate(dataset: ShardDataset, split: str, name: str) -> dict[str, Any] | None:
+    """`{"name", "units", "values"}` of a coordinate along the dimension `name`, None where the shards have none."""
+    with opened(dataset.files(split)[0]) as file:
+        if name not in file.variables or file[name].dimensions != (name,):
+            return None
+        values = np.asarray(file[name][:], np.float64)
+        return {"name": name, "units": str(getattr(file[name], "units", "")), "values": values.tolist()}
+
+
 def _provenance(task: Task, dataset: ShardDataset, methods: Sequence[Any], **options: Any) -> dict[str, Any]:
     manifest = dataset.path / MANIFEST_NAME
     checksum = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
@@ -225,6 +235,9 @@ def _provenance(task: Task, dataset: ShardDataset, methods: Sequence[Any], **opt
         "manifest_sha256": checksum,
         "split": options["split"],
         "labels": task.options().get("labels"),
+        "profile": coordinate(dataset, options["split"], name)
+        if (name := getattr(metrics_for(task), "profile_dim", ""))
+        else None,
         "cloudkeras_version": __version__,
         "git_commit": git_commit(),
         "evaluated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

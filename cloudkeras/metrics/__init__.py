@@ -5,7 +5,7 @@ and `compute(sums)`, which turns sums of rows into named scores. Sums may have l
 The score of a data set does not depend on how it was cut into shards.
 
 Optional: `truth_only`, names of the statistics that no prediction changes, which are then kept once for all methods;
-`unit(name)`, the unit of a score.
+`unit(name)`, the unit of a score; `profile_dim`, the dimension of the shards along which `profile` is listed.
 """
 
 from __future__ import annotations

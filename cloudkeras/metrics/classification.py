@@ -137,11 +137,13 @@ class ClassificationMetrics:
         count: The score that tells how many voxels were judged.
         tables: Titles and scores of the printed tables.
         profile: The scores that are listed by level.
+        profile_dim: The dimension of the shards along which they are.
         shown: The scores of a figure, unless others are asked for.
     """
 
     primary = "f1_macro"
     count = "voxels"
+    profile_dim = "level"
 
     def __init__(self, classes: Sequence[str]):
         self.classes = tuple(classes)

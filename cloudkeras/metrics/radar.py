@@ -48,12 +48,14 @@ class RadarMetrics:
         count: The score that tells how many pixels were judged.
         tables: Titles and scores of the printed tables.
         profile: The scores that are listed by row.
+        profile_dim: The dimension of the shards along which they are.
         shown: The scores of a figure, unless others are asked for.
         truth_only: The statistics that no prediction changes, stored once for all methods.
     """
 
     primary = "mae"
     count = "pixels"
+    profile_dim = "height"
     tables: ClassVar[dict[str, tuple[str, ...]]] = {
         "dBZ over all labelled pixels (no echo = -60); Dice of the echo": ("mae", "rmse", "bias", "dice"),
         "MAE in dBZ where the truth shows echo; of that, below a visible echo; where both show echo": (

@@ -92,7 +92,7 @@ def test_files_that_are_no_scores_are_named(tmp_path):
     with pytest.raises(DataError, match=r"scores.npz: expected scores; found no file"):
         Scores.load(tmp_path)
     (tmp_path / "scores.npz").write_bytes(b"not a zip")
-    with pytest.raises(DataError, match="expected scores of format 1"):
+    with pytest.raises(DataError, match="expected scores of format 2"):
         Scores.load(tmp_path)
     np.savez(tmp_path / "scores.npz", other=np.zeros(3))
     with pytest.raises(DataError, match="header"):
