@@ -17,7 +17,7 @@ import numpy as np
 from .._version import __version__
 from ..datasets.schema import CONVENTIONS
 from ..datasets.shards import NETCDF_LOCK, new_file
-from ..errors import DataError, InputError, check
+from ..errors import DataError, check
 from ..tasks import Fields, Task
 from .products import Products, chunk_length, output_dims, products_for
 from .reading import VERTICAL_DIMS, SceneReader
@@ -38,6 +38,7 @@ def predict_scene(
     margin: int | None = None,
     batch_size: int = 8,
     members: int = 1,
+    seed: int = 0,
     probability: bool = True,
     progress: Progress | None = None,
     stretch_columns: int = STRETCH_COLUMNS,
@@ -58,6 +59,7 @@ def predict_scene(
         batch_size: Tiles in one call of the model.
         members: Passes of a model with Monte Carlo dropout; more than one also writes their spread (entropy of the
             mean probability, or the standard deviation).
+        seed: Of the members; the same seed gives the same file.
         probability: Whether class probabilities are written beside the classes.
         progress: Called with the tiles done and the tiles in all.
         stretch_columns: Columns held in memory at a time.
@@ -73,6 +75,11 @@ def predict_scene(
     check(batch_size >= 1, "`batch_size` is at least 1.", batch_size=batch_size)
     check(members >= 1, "`members` is at least 1.", members=members)
     check(
+        members == 1 or hasattr(run, "sample"),
+        "Several members need a run with Monte Carlo dropout, or a deep ensemble; leave `members` out.",
+        members=members,
+    )
+    check(
         not out_path.exists() or not scene_path.exists() or not os.path.samefile(out_path, scene_path),
         "The output is another file than the scene.",
         out=str(out_path),
@@ -84,7 +91,8 @@ def predict_scene(
         with _created(out_path) as output:
             with NETCDF_LOCK:
                 products.define(output, reader, _chunks(tiles, task))
-            _stream(Predictor(run, batch_size, members), reader, tiles, products, output, stretch_columns, progress)
+            predictor = Predictor(run, batch_size, members, seed)
+            _stream(predictor, reader, tiles, products, output, stretch_columns, progress)
             with NETCDF_LOCK:
                 output.setncatts(_attributes(run, reader, tiles, members))
     return out_path
@@ -127,12 +135,14 @@ class Predictor:
     Attributes:
         run: The run.
         batch_size: Tiles in one call.
-        members: Passes of a stochastic model.
+        members: Passes of a stochastic model, of its `sample`.
+        seed: Of the members.
     """
 
     run: Any
     batch_size: int
     members: int = 1
+    seed: int = 0
 
     def __call__(self, tiles: list[Fields]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yields for each tile the mean and, with several members, the variance of the decoded output, float32."""
@@ -141,22 +151,17 @@ class Predictor:
             some = tiles[start : start + self.batch_size]
             fields = task.prepare({name: np.stack([t[name] for t in some]) for name in some[0]})
             x = task.network_inputs(fields, self.run.statistics)
-            mean = self._decoded(x)
             if self.members == 1:
-                yield from ((value, None) for value in mean)
-                continue
-            squares = np.zeros_like(mean)
-            for count in range(2, self.members + 1):  # Welford: no large sums to cancel
-                values = self._decoded(x)
-                delta = values - mean
-                mean = mean + delta / count
-                squares += delta * (values - mean)
-            if not squares.any():
-                raise InputError(
-                    "Several members need a model with Monte Carlo dropout; this one gave the same output twice. "
-                    f"Leave `members` out, or train with mc_dropout. Received members={self.members}."
-                )
-            yield from zip(mean, squares / self.members, strict=True)
+                yield from ((value, None) for value in self._decoded(x))
+            else:
+                yield from (self._mean_and_variance(x[i : i + 1]) for i in range(len(x)))
+
+    def _mean_and_variance(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the decoded members of one tile; the variance is that of the population they are drawn from."""
+        members = np.asarray(self.run.sample(x, self.members, seed=self.seed), np.float32)[:, 0]
+        values = np.asarray(self.run.task.decode(members, np.broadcast_to(x, (len(members), *x.shape[1:]))))
+        variance = values.var(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
+        return values.mean(axis=0, dtype=np.float64).astype(np.float32), variance
 
     def _decoded(self, x: np.ndarray) -> np.ndarray:
         """One pass: network input to probabilities or physical values."""

@@ -96,6 +96,31 @@ class Run:
             outputs.append(np.asarray(output, np.float32)[: size - missing])
         return np.concatenate(outputs)
 
+    @functools.cached_property
+    def _sampler(self) -> Any:
+        from .assembly import use_jit
+        from .sampling import Sampler
+
+        return Sampler(self.model, use_jit(self.config))
+
+    def sample(self, inputs: Any, members: int, *, seed: int = 0) -> np.ndarray:
+        """Members of the final output: passes of a model with Monte Carlo dropout, in one compiled graph.
+
+        The members of a sample depend on `seed`, `members` and the sample alone, not on the batch that it is in.
+
+        Args:
+            inputs: Network input, (batch, rows, columns, channels).
+            members: Passes, at least 1.
+            seed: The same seed gives the same members; at least 0.
+
+        Returns:
+            (members, batch, rows, columns, ...), in network space, float32.
+
+        Raises:
+            InputError: If the model has no dropout that stays on at inference.
+        """
+        return np.stack(list(self._sampler.members(inputs, members, seed)), axis=1)
+
 
 def load_run(path: str | Path) -> Run:
     """Opens a run folder, whether its training is finished or not; the data folder is not needed.

@@ -31,6 +31,9 @@ class FakeRun:
         self.batches.append(x.shape)
         return self.network(x)
 
+    def sample(self, x, members, *, seed=0):
+        return np.stack([self.network(x) for _ in range(members)])
+
 
 def phase_logits(x, radius=0):
     """Logits (batch, 38, rows, columns, 4) that depend on the channels within `radius` pixels, differently by level."""

@@ -167,8 +167,12 @@ def test_members_give_mean_and_spread(tmp_path):
 
 def test_members_of_a_model_that_does_not_vary_are_refused(tmp_path):
     scene = write_phase_scene(tmp_path / "scene.nc", 32, 32)
+
+    class Deterministic:
+        task, statistics = phase_run().task, phase_run().statistics
+
     with pytest.raises(InputError, match="Monte Carlo dropout"):
-        predict_scene(phase_run(), scene, tmp_path / "out.nc", members=3)
+        predict_scene(Deterministic(), scene, tmp_path / "out.nc", members=3)
     assert [p.name for p in tmp_path.iterdir()] == ["scene.nc"]
 
 

@@ -73,3 +73,14 @@ def test_a_state_of_another_model_is_refused(finished_run, radar_shards, tmp_pat
     )
     with pytest.raises(DataError, match=r"state\.npz: expected .* model variables of this configuration"):
         train(tiny_config(radar_shards, model_options={"filters": [2, 4]}), copy)
+
+
+def test_sample_of_a_run_with_dropout_on_and_off(radar_shards, finished_run, tmp_path):
+    options = {"filters": [4, 8], "mc_dropout": True}
+    run = train(tiny_config(radar_shards, epochs=1, model_options=options), tmp_path / "mc")
+    inputs = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 2)).astype(np.float32)
+    members = run.sample(inputs, 3, seed=5)
+    assert members.shape == (3, 2, 16, 16, 1) and np.ptp(members, axis=0).max() > 0
+    np.testing.assert_array_equal(load_run(run.path).sample(inputs, 3, seed=5), members)
+    with pytest.raises(InputError, match="dropout stays on at inference"):
+        finished_run.sample(inputs, 3)
