@@ -12,11 +12,13 @@ from .segnet import build_segnet
 from .sgmagnet import build_sgmagnet
 from .unet import build_unet
 from .unet3plus import build_unet3plus
+from .unet_plusplus import build_unet_plusplus, prune_unet_plusplus
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "sgmagnet": build_sgmagnet,
     "unet3plus": build_unet3plus,
     "unet": build_unet,
+    "unet_plusplus": build_unet_plusplus,
     "segnet": build_segnet,
 }
 
@@ -26,8 +28,10 @@ __all__ = [
     "build_sgmagnet",
     "build_unet",
     "build_unet3plus",
+    "build_unet_plusplus",
     "deep_supervision_loss_weights",
     "get_builder",
+    "prune_unet_plusplus",
 ]
 
 

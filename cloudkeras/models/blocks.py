@@ -10,12 +10,14 @@ import keras
 from keras import layers
 
 from ..errors import check, check_choice, check_divisible
-from ..layers import MonteCarloDropout, ResizeConv2D, UnfoldLevels, Upsample, VolumeHead
+from ..layers import MonteCarloDropout, RepeatDownward, ResizeConv2D, UnfoldLevels, Upsample, VolumeHead
 from ..layers.upsample import INTERPOLATIONS
 
 PRESENCE_WEIGHT = 0.1
 # Keras's 0.99 needs some 500 steps before inference sees the statistics that training saw; radar days have 20 an epoch.
 NORM_MOMENTUM = 0.9
+ACTIVATIONS = ("relu", "leaky_relu")
+LEAK = 0.2  # slope of "leaky_relu" below 0 (Geiss & Hardin 2021)
 
 InputShape = tuple[int | None, int | None, int]
 
@@ -29,12 +31,16 @@ class Blocks:
         dropout: Dropout rate, 0 for none.
         mc_dropout: Whether dropout stays on at inference.
         l2: L2 penalty on all convolution kernels, 0 for none.
+        activation: "relu" or "leaky_relu" after the convolutions.
+        batch_norm: Whether batch normalization comes between convolution and activation.
     """
 
     name: str
     dropout: float = 0.0
     mc_dropout: bool = False
     l2: float = 0.0
+    activation: str = "relu"
+    batch_norm: bool = True
 
     def named(self, part: str) -> str:
         return f"{self.name}_{part}"
@@ -54,18 +60,22 @@ class Blocks:
         )(x)
 
     def norm_relu(self, x: Any, part: str) -> Any:
-        x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=self.named(f"{part}_norm"))(x)
-        return layers.ReLU(name=self.named(f"{part}_relu"))(x)
+        """Batch normalization, if any, and the activation."""
+        if self.batch_norm:
+            x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=self.named(f"{part}_norm"))(x)
+        slope = LEAK if self.activation == "leaky_relu" else 0.0
+        return layers.ReLU(negative_slope=slope, name=self.named(f"{part}_{self.activation}"))(x)
 
     def conv_norm_relu(self, x: Any, filters: int, part: str, count: int = 1) -> Any:
-        """`count` times convolution 3 x 3, batch normalization, ReLU."""
+        """`count` times convolution 3 x 3, batch normalization, activation."""
         for i in range(1, count + 1):
             numbered = part if count == 1 else f"{part}_{i}"
             x = self.norm_relu(self.conv(x, filters, f"{numbered}_conv"), numbered)
         return x
 
-    def drop(self, x: Any, part: str) -> Any:
-        if not self.dropout:
+    def drop(self, x: Any, part: str, *, even_at_zero: bool = False) -> Any:
+        """Dropout. `even_at_zero` keeps the layer at rate 0, for nets whose order of layers would depend on it."""
+        if not self.dropout and not even_at_zero:
             return x
         return MonteCarloDropout(self.dropout, self.mc_dropout, name=self.named(f"{part}_dropout"))(x)
 
@@ -82,6 +92,29 @@ class Blocks:
         return ResizeConv2D(
             filters, factor, interpolation, kernel_regularizer=self.regularizer(), name=self.named(f"{part}_conv")
         )(x)
+
+    def transposed_conv(self, x: Any, filters: int, part: str) -> Any:
+        """Upsampling by 2 by a transposed convolution 2 x 2."""
+        return layers.Conv2DTranspose(
+            filters,
+            2,
+            strides=2,
+            kernel_initializer="he_normal",
+            kernel_regularizer=self.regularizer(),
+            name=self.named(f"{part}_conv"),
+        )(x)
+
+    def first_guess(self, inputs: Any) -> Any:
+        """The input with its lowest visible row repeated downwards; see `RepeatDownward`."""
+        return RepeatDownward(name=self.named("first_guess"))(inputs)
+
+    def add_first_guess(self, outputs: dict[str, Any], seen: Any) -> dict[str, Any]:
+        """Adds the first channel of `seen` to all outputs but `presence`."""
+        guess = seen[..., :1]
+        return {
+            key: x if key == "presence" else layers.Add(name=self.named(f"{key}_sum"))([x, guess])
+            for key, x in outputs.items()
+        }
 
     def head(self, x: Any, num_classes: int, levels: int | None, part: str, kernel_size: int) -> Any:
         """The last convolution: an image of `num_classes` channels, or a volume (levels, y, x, class)."""
@@ -152,6 +185,17 @@ def check_arguments(
     check(_real(l2) and 0.0 <= l2 < float("inf"), "`l2` is a finite penalty of at least 0.", l2=l2)
     reason = "2**(len(filters) - 1)" if factor is None else "2**len(filters)"
     check_divisible(input_shape[0], input_shape[1], factor or 2 ** (len(filters) - 1), reason)
+
+
+def check_first_guess(first_guess: bool, input_shape: InputShape, num_classes: int, levels: int | None) -> None:
+    """Raises `InputError` if a first guess is asked for and input or output cannot have one."""
+    check(
+        not first_guess or (levels is None and num_classes == 1 and input_shape[-1] >= 2),
+        "`first_guess` is for images of one value (num_classes 1) with at least the channels value and mask.",
+        input_shape=input_shape,
+        num_classes=num_classes,
+        levels=levels,
+    )
 
 
 def check_interpolation(value: str, choices: Sequence[str] = INTERPOLATIONS) -> None:

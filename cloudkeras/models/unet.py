@@ -7,7 +7,15 @@ from typing import Any
 import keras
 from keras import layers
 
-from .blocks import INTERPOLATIONS, Blocks, InputShape, check_arguments, check_interpolation, output
+from .blocks import (
+    INTERPOLATIONS,
+    Blocks,
+    InputShape,
+    check_arguments,
+    check_first_guess,
+    check_interpolation,
+    output,
+)
 
 
 def unet_features(blocks: Blocks, x: Any, filters: tuple[int, ...], upsampling: str, part: str = "") -> list[Any]:
@@ -33,17 +41,10 @@ def unet_features(blocks: Blocks, x: Any, filters: tuple[int, ...], upsampling: 
 
 
 def _upsample(blocks: Blocks, x: Any, filters: int, upsampling: str, part: str) -> Any:
-    if upsampling != "transpose":
-        x = blocks.upsample_conv(x, filters, 2, upsampling, f"{part}_up", fast=False)
-        return blocks.norm_relu(x, f"{part}_up")
-    return layers.Conv2DTranspose(
-        filters,
-        2,
-        strides=2,
-        kernel_initializer="he_normal",
-        kernel_regularizer=blocks.regularizer(),
-        name=blocks.named(f"{part}_up_conv"),
-    )(x)
+    if upsampling == "transpose":
+        return blocks.transposed_conv(x, filters, f"{part}_up")
+    x = blocks.upsample_conv(x, filters, 2, upsampling, f"{part}_up", fast=False)
+    return blocks.norm_relu(x, f"{part}_up")
 
 
 def build_unet(
@@ -56,6 +57,7 @@ def build_unet(
     mc_dropout: bool = False,
     l2: float = 0.0,
     upsampling: str = "bilinear",
+    first_guess: bool = False,
     name: str = "unet",
 ) -> keras.Model:
     """Builds a UNet.
@@ -72,6 +74,8 @@ def build_unet(
         mc_dropout: Whether dropout stays on at inference.
         l2: L2 penalty on the convolution kernels.
         upsampling: "bilinear", "nearest" or "transpose".
+        first_guess: For filling the lowest part of a curtain: the net is shown the lowest visible value repeated
+            downwards (`RepeatDownward`) and adds to it.
         name: The model's name and the prefix of its layers' names.
 
     Input shape:  (batch, rows, columns, channels), normalized, unitless.
@@ -90,7 +94,12 @@ def build_unet(
     """
     check_arguments(input_shape, num_classes, levels, filters, dropout, l2)
     check_interpolation(upsampling, (*INTERPOLATIONS, "transpose"))
+    check_first_guess(first_guess, input_shape, num_classes, levels)
     blocks = Blocks(name, dropout, mc_dropout, l2)
     inputs = keras.Input(input_shape, name=blocks.named("input"))
-    features = unet_features(blocks, inputs, tuple(filters), upsampling)
-    return keras.Model(inputs, output(blocks.head(features[0], num_classes, levels, "final", 1), "final"), name=name)
+    seen = blocks.first_guess(inputs) if first_guess else inputs
+    features = unet_features(blocks, seen, tuple(filters), upsampling)
+    outputs = {"final": blocks.head(features[0], num_classes, levels, "final", 1)}
+    if first_guess:
+        outputs = blocks.add_first_guess(outputs, seen)
+    return keras.Model(inputs, output(outputs["final"], "final"), name=name)

@@ -7,9 +7,17 @@ from typing import Any
 import keras
 from keras import layers
 
-from ..errors import check, check_choice
-from ..layers import PresenceGate, RepeatDownward
-from .blocks import Blocks, InputShape, check_arguments, check_count, check_interpolation, output
+from ..errors import check_choice
+from ..layers import PresenceGate
+from .blocks import (
+    Blocks,
+    InputShape,
+    check_arguments,
+    check_count,
+    check_first_guess,
+    check_interpolation,
+    output,
+)
 
 
 def build_unet3plus(
@@ -84,16 +92,10 @@ def build_unet3plus(
     check_interpolation(upsampling)
     check_choice(resize, ("fast", "textbook"), "resize")
     check_choice(gate, ("auto", "probability", "value"), "gate")
+    check_first_guess(first_guess, input_shape, num_classes, levels)
     blocks = Blocks(name, dropout, mc_dropout, l2)
-    check(
-        not first_guess or (levels is None and num_classes == 1 and input_shape[-1] >= 2),
-        "`first_guess` is for images of one value (num_classes 1) with at least the channels value and mask.",
-        input_shape=input_shape,
-        num_classes=num_classes,
-        levels=levels,
-    )
     inputs = keras.Input(input_shape, name=blocks.named("input"))
-    seen = RepeatDownward(name=blocks.named("first_guess"))(inputs) if first_guess else inputs
+    seen = blocks.first_guess(inputs) if first_guess else inputs
     encoder = _encoder(blocks, seen, filters)
     decoder = _decoder(blocks, encoder, skip_channels, upsampling, fast=resize == "fast")
     outputs = {"final": blocks.head(decoder[0], num_classes, levels, "final", 3)}
@@ -104,10 +106,7 @@ def build_unet3plus(
         form = ("value" if num_classes == 1 else "probability") if gate == "auto" else gate
         outputs = _guided(blocks, outputs, encoder[-1], num_classes, form)
     if first_guess:
-        outputs = {
-            key: x if key == "presence" else layers.Add(name=blocks.named(f"{key}_sum"))([x, seen[..., :1]])
-            for key, x in outputs.items()
-        }
+        outputs = blocks.add_first_guess(outputs, seen)
     outputs = {key: output(x, key) for key, x in outputs.items()}
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs["final"], name=name)
 
