@@ -84,6 +84,49 @@ class RadarRecord:
         return float(latitude), float(longitude)
 
 
+def mapped(dbz: np.ndarray, echo: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Reflectivity as records hold it: `dbz` where there is an echo, -60 where there is none, NaN where missing.
+
+    Args:
+        dbz: Reflectivity in dBZ; NaN or infinite where the file has no number. An echo without a number is missing.
+        echo: Where the radar saw a target, of the same shape.
+        missing: Where nothing is known; it wins over `echo`.
+
+    Returns:
+        float32, of the same shape; echoes are at least -59.9.
+    """
+    number = np.where(np.isfinite(dbz), np.maximum(dbz, FAINTEST_ECHO_DBZ), np.nan)
+    return np.where(missing, np.nan, np.where(echo, number, NO_ECHO_DBZ)).astype(np.float32)
+
+
+def check_plausible(file: str, variable: str, dbz: np.ndarray) -> None:
+    """Refuses reflectivity that cannot be in dBZ.
+
+    A cloud radar's echoes reach down to -20 dBZ and less and never above 60 dBZ, while in mm6 m-3 nothing is negative
+    and most echoes lie below 1.
+
+    Args:
+        file: For the message.
+        variable: For the message.
+        dbz: Echoes and noise; NaN and infinite values are passed over.
+
+    Raises:
+        DataError: If values exceed 60, or none is negative though most are below 1.
+    """
+    values = dbz[np.isfinite(dbz)]
+    if values.size == 0:
+        return
+    strongest, weakest = float(values.max()), float(values.min())
+    if strongest > STRONGEST_ECHO_DBZ or (weakest >= 0 and values.size > 10 and float(np.median(values)) < 1):
+        raise DataError(
+            file,
+            variable=variable,
+            expected=f"reflectivity in dBZ, at most {STRONGEST_ECHO_DBZ:g} and negative where weak",
+            found=f"values from {weakest:g} to {strongest:g}",
+            remedy="If they are in mm6 m-3, say so in the attribute `units`: they are converted then.",
+        )
+
+
 def in_order(file: str, time: np.ndarray) -> np.ndarray:
     """Indices of the profiles in order of time, each time once.
 
