@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from ..training.config import (
     RunConfig,
     read_json_object,
 )
+from ..training.presets import PRESETS, describe_presets, preset
+from ..training.schedules import SCHEDULES
 
 _CHOICES = {
     "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
     "precision": PRECISIONS,
     "jit": JIT_MODES,
     "monitor_mode": MODES,
@@ -35,6 +38,15 @@ _HELP = {
     "task": "cloud_phase or blind_zone",
     "model": "sgmagnet, unet3plus, unet, segnet ...",
     "decay_epochs": "epochs, or fractions of all epochs, at which the learning rate is multiplied by the decay factor",
+    "schedule": "how the learning rate changes from epoch to epoch",
+    "decay_factor": "what the learning rate is multiplied by, with step and plateau",
+    "restart_epochs": "epochs until the first restart of cosine_restarts",
+    "restart_growth": "factor by which each period of cosine_restarts is longer than the one before",
+    "minimum_learning_rate": "no learning rate is below, with cosine_restarts and plateau",
+    "plateau_patience": "epochs without an improvement of the monitored value after which plateau lowers the rate",
+    "plateau_min_delta": "what the monitored value must be better by to count as an improvement, with plateau",
+    "plateau_cooldown": "epochs after a fall that do not count, with plateau",
+    "clipnorm": "largest norm of the gradient of all weights together",
     "patience": "epochs without a better monitored value after which training stops",
     "monitor": "logged value that picks the best epoch, e.g. val_macro_f1 or val_mae",
     "initial_weights": "run folder or .keras file of the same architecture to start from",
@@ -48,6 +60,13 @@ _HELP = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds an option for each field of `RunConfig`."""
     parser.add_argument("--out", required=True, type=Path, help="run folder")
+    parser.add_argument(
+        "--preset",
+        action=_Preset,
+        metavar="NAME",
+        help=f"published set-up to start from: {', '.join(PRESETS)}; list shows what each holds. --config and options "
+        "override it",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON file of a configuration; options override it")
     parser.add_argument(
         "--set",
@@ -60,6 +79,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(RunConfig):
         if not field.name.endswith("_options"):
             _add_option(parser, field)
+
+
+class _Preset(argparse.Action):
+    """Stores the name; "list" shows all presets and ends, like `--help`."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        if values == "list":
+            print(describe_presets())
+            parser.exit()
+        setattr(namespace, self.dest, values)
 
 
 def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field) -> None:
@@ -97,19 +128,29 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def config_from(arguments: argparse.Namespace) -> RunConfig:
-    """The configuration of a command line: file, then options, then `--set`.
+    """The configuration of a command line: preset, then file, then options, then `--set`.
 
     Raises:
         InputError: If a name or a value is not valid.
     """
     values = read_json_object(arguments.config) if arguments.config else {}
-    for field in dataclasses.fields(RunConfig):
-        given = getattr(arguments, field.name, None)
-        if given is not None:
-            values[field.name] = None if given == "none" and field.name == "patience" else given
-    for name, options in parse_settings(arguments.set).items():
-        values[name] = {**values.get(name, {}), **options}
-    return RunConfig.from_dict(values)
+    options = {f.name: getattr(arguments, f.name, None) for f in dataclasses.fields(RunConfig)}
+    options = {name: value for name, value in options.items() if value is not None}
+    if arguments.preset:
+        task, model = (options.get(name, values.get(name)) for name in ("task", "model"))
+        values = _over(preset(arguments.preset, task=task, model=model), values)
+    if options.get("patience") == "none":
+        options["patience"] = None
+    return RunConfig.from_dict(_over({**values, **options}, parse_settings(arguments.set)))
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a configuration, `above` before `below`; options of task, model and loss one by one."""
+    merged = {**below, **above}
+    for name in (f"{group}_options" for group in _GROUPS):
+        if isinstance(below.get(name), Mapping) and isinstance(above.get(name), Mapping):
+            merged[name] = {**below[name], **above[name]}
+    return merged
 
 
 def parse_settings(items: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -157,10 +157,29 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any], what
         raise InputError(f"The {what} has the options {', '.join(parameters)}. Received {', '.join(unknown)}.")
 
 
-def make_optimizer(config: RunConfig) -> keras.optimizers.Optimizer:
-    """Adam, SGD or RMSprop with the configured learning rate and Keras's other defaults."""
+def make_optimizer(config: RunConfig, steps_per_epoch: int | None = None) -> keras.optimizers.Optimizer:
+    """Adam, SGD or RMSprop with the configured learning rate and clipping, and Keras's other defaults.
+
+    Args:
+        config: The configuration.
+        steps_per_epoch: Steps of an epoch; needed for cosine restarts, whose place is the optimizer's own step count, a
+            part of the state that a resumed run goes on from (steps that mixed_float16 skips do not count).
+
+    Raises:
+        InputError: If `steps_per_epoch` is missing or 0 where it is needed.
+    """
     makers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
-    return makers[config.optimizer](learning_rate=config.learning_rate)
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine_restarts":
+        check(bool(steps_per_epoch), "Cosine restarts need the steps of an epoch.", steps_per_epoch=steps_per_epoch)
+        rate = keras.optimizers.schedules.CosineDecayRestarts(
+            config.learning_rate,
+            config.restart_epochs * int(steps_per_epoch or 0),
+            t_mul=float(config.restart_growth),
+            m_mul=1.0,
+            alpha=config.minimum_learning_rate / config.learning_rate,
+        )
+    return makers[config.optimizer](learning_rate=rate, global_clipnorm=config.clipnorm)
 
 
 def use_jit(config: RunConfig) -> bool:
@@ -172,10 +191,12 @@ def use_jit(config: RunConfig) -> bool:
     return config.jit == "on" or (config.jit == "auto" and bool(accelerators()))
 
 
-def compile_model(model: Any, config: RunConfig, task: Task, statistics: Mapping[str, Any]) -> None:
+def compile_model(
+    model: Any, config: RunConfig, task: Task, statistics: Mapping[str, Any], steps_per_epoch: int | None = None
+) -> None:
     """Compiles in place: loss on `final` and every `aux_*`, binary cross-entropy on `presence`, metrics on `final`."""
     names = output_names(model)
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(config, steps_per_epoch)
     metrics: Any = training_metrics(task)
     if names == ("final",):
         losses: Any = make_loss(config, task, statistics)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, check, check_choice
 from ..tasks import Task, get_task
+from .schedules import SCHEDULES, cosine_restarts_rate, plateau_rate, step_rate
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -42,9 +43,19 @@ class RunConfig:
             "effective", "median_frequency"); None takes "inverse_sqrt" for classification.
         optimizer: "adam", "sgd" or "rmsprop".
         learning_rate: Learning rate before any decay.
-        decay_epochs: Epochs (counted from 0) at which the learning rate is multiplied by `decay_factor`: whole numbers,
-            or fractions of `epochs` in (0, 1). King et al. 2024 decay at 450 and 475 of 501.
-        decay_factor: See `decay_epochs`.
+        schedule: How it changes: "step" at `decay_epochs`, "cosine_restarts" at every step (Loshchilov and Hutter 2017,
+            arXiv 1608.03983, equation 5), "plateau" once `monitor` no longer improves, or "constant".
+        decay_epochs: For "step": epochs (counted from 0) at which the learning rate is multiplied by `decay_factor`:
+            whole numbers, or fractions of `epochs` in (0, 1). King et al. 2024 decay at 450 and 475 of 501.
+        decay_factor: For "step" and "plateau": what the learning rate is multiplied by.
+        restart_epochs: For "cosine_restarts": epochs until the first restart.
+        restart_growth: For "cosine_restarts": whole factor by which each period is longer than the one before.
+        minimum_learning_rate: For "cosine_restarts" and "plateau": no learning rate is below.
+        plateau_patience: For "plateau": epochs without an improvement of `monitor` after which the learning rate falls,
+            counted as by `keras.callbacks.ReduceLROnPlateau`.
+        plateau_min_delta: For "plateau": what `monitor` must be better by to count as an improvement.
+        plateau_cooldown: For "plateau": epochs after a fall that do not count.
+        clipnorm: Largest norm of the gradient of all weights together; a longer one is scaled down. None never.
         epochs: Most epochs to train.
         batch_size: Samples a step.
         l2: L2 penalty on the model's kernels.
@@ -76,8 +87,16 @@ class RunConfig:
     class_weights: str | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
+    schedule: str = "step"
     decay_epochs: tuple[float, ...] = (0.9, 0.95)
     decay_factor: float = 0.1
+    restart_epochs: int = 10
+    restart_growth: int = 2
+    minimum_learning_rate: float = 0.0
+    plateau_patience: int = 10
+    plateau_min_delta: float = 1e-4
+    plateau_cooldown: int = 0
+    clipnorm: float | None = None
     epochs: int = 50
     batch_size: int = 8
     l2: float = 0.0
@@ -103,6 +122,7 @@ class RunConfig:
             object.__setattr__(self, name, _plain(value))
         _check_types(self)
         check_choice(self.optimizer, OPTIMIZERS, "optimizer")
+        check_choice(self.schedule, SCHEDULES, "schedule")
         check_choice(self.precision, PRECISIONS, "precision")
         check_choice(self.jit, JIT_MODES, "jit")
         check_choice(self.monitor_mode, MODES, "monitor_mode")
@@ -115,9 +135,30 @@ class RunConfig:
         """The decay epochs as whole numbers."""
         return tuple(round(e * self.epochs) if 0 < e < 1 else int(e) for e in self.decay_epochs)
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0."""
-        return self.learning_rate * self.decay_factor ** sum(epoch >= at for at in self.decay_at)
+    def learning_rate_at(self, epoch: float, history: Sequence[Mapping[str, float]] = ()) -> float:
+        """Learning rate of an epoch.
+
+        Args:
+            epoch: Counted from 0; with "cosine_restarts" the rate of its first step, of a later one at a fraction.
+            history: Logged values of the epochs done, one row each, which decide with "plateau".
+        """
+        if self.schedule == "step":
+            return step_rate(self.learning_rate, epoch, self.decay_at, self.decay_factor)
+        if self.schedule == "cosine_restarts":
+            period, growth, minimum = self.restart_epochs, self.restart_growth, self.minimum_learning_rate
+            return cosine_restarts_rate(self.learning_rate, epoch, period, growth, minimum)
+        if self.schedule == "plateau":
+            return plateau_rate(
+                self.learning_rate,
+                [row[str(self.monitor)] for row in history[: int(epoch)]],
+                maximize=self.maximize,
+                factor=self.decay_factor,
+                patience=self.plateau_patience,
+                min_delta=self.plateau_min_delta,
+                cooldown=self.plateau_cooldown,
+                minimum=self.minimum_learning_rate,
+            )
+        return self.learning_rate
 
     @property
     def maximize(self) -> bool:
@@ -195,10 +236,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-_WHOLE = ("epochs", "batch_size", "seed")
+_COUNTS = ("epochs", "batch_size", "restart_epochs", "restart_growth", "plateau_patience")
+_WHOLE = (*_COUNTS, "seed", "plateau_cooldown")
 _WHOLE_OR_NONE = ("patience", "limit_train_batches", "limit_validation_batches")
-_NUMBERS = ("learning_rate", "decay_factor", "l2", "dropout")
-_TEXT = ("task", "optimizer", "precision", "jit", "monitor_mode")
+_NUMBERS = ("learning_rate", "decay_factor", "minimum_learning_rate", "plateau_min_delta", "l2", "dropout")
+_TEXT = ("task", "optimizer", "schedule", "precision", "jit", "monitor_mode")
 _TEXT_OR_NONE = ("model", "loss", "class_weights", "monitor", "initial_weights", "name")
 
 
@@ -217,6 +259,7 @@ def _check_types(config: RunConfig) -> None:
     each(_WHOLE, "a whole number", is_whole)
     each(_WHOLE_OR_NONE, "a whole number or null", lambda v: v is None or is_whole(v))
     each(_NUMBERS, "a finite number", is_number)
+    each(("clipnorm",), "a finite number or null", lambda v: v is None or is_number(v))
     each(_TEXT, "a text", lambda v: isinstance(v, str))
     each(_TEXT_OR_NONE, "a text or null", lambda v: v is None or isinstance(v, str))
     each(("augment",), "true or false", lambda v: isinstance(v, bool))
@@ -226,10 +269,23 @@ def _check_types(config: RunConfig) -> None:
 def _check_ranges(config: RunConfig) -> None:
     check(config.learning_rate > 0, "`learning_rate` is above 0.", learning_rate=config.learning_rate)
     check(config.decay_factor > 0, "`decay_factor` is above 0.", decay_factor=config.decay_factor)
-    check(config.l2 >= 0, "`l2` is 0 or more.", l2=config.l2)
+    for name in ("l2", "plateau_min_delta", "plateau_cooldown"):
+        check(getattr(config, name) >= 0, f"`{name}` is 0 or more.", **{name: getattr(config, name)})
+    check(config.clipnorm is None or config.clipnorm > 0, "`clipnorm` is above 0, or null.", clipnorm=config.clipnorm)
+    check(
+        0 <= config.minimum_learning_rate <= config.learning_rate,
+        "`minimum_learning_rate` is from 0 to `learning_rate`.",
+        minimum_learning_rate=config.minimum_learning_rate,
+        learning_rate=config.learning_rate,
+    )
+    check(
+        config.schedule != "plateau" or config.decay_factor < 1,
+        "`decay_factor` is below 1 with the schedule 'plateau'.",
+        decay_factor=config.decay_factor,
+    )
     check(0 <= config.dropout < 1, "`dropout` is in [0, 1).", dropout=config.dropout)
     check(0 <= config.seed < 2**32, "`seed` is in [0, 2**32).", seed=config.seed)
-    for name in ("epochs", "batch_size"):
+    for name in _COUNTS:
         check(getattr(config, name) >= 1, f"`{name}` is at least 1.", **{name: getattr(config, name)})
     for name in _WHOLE_OR_NONE:
         value = getattr(config, name)

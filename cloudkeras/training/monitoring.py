@@ -27,23 +27,27 @@ class TrainingDivergedError(InputError):
     """The loss or the monitored value became NaN or infinite."""
 
 
-class StepDecay(keras.callbacks.Callback):
-    """Sets the learning rate of each epoch from the configuration, so that a resumed run needs no state for it."""
+class EpochRate(keras.callbacks.Callback):
+    """Sets the learning rate of each epoch from the configuration and the history, so that it needs no state.
 
-    def __init__(self, config: RunConfig):
+    The cosine schedule is another matter: it changes at every step, and is part of the optimizer.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress):
         super().__init__()
-        self.config = config
+        self.config, self.progress = config, progress
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.model.optimizer.learning_rate = self.config.learning_rate_at(epoch)
+        if self.config.schedule != "cosine_restarts":
+            self.model.optimizer.learning_rate = self.config.learning_rate_at(epoch, self.progress.history)
 
 
 class FiniteCheck(keras.callbacks.Callback):
     """Raises as soon as the loss is NaN or infinite, looked at every few steps so that an accelerator need not wait."""
 
-    def __init__(self, config: RunConfig):
+    def __init__(self, config: RunConfig, progress: Progress):
         super().__init__()
-        self.config = config
+        self.config, self.progress = config, progress
         self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -62,7 +66,7 @@ class FiniteCheck(keras.callbacks.Callback):
         if not math.isfinite(value):
             raise TrainingDivergedError(
                 f"The training diverged: `{name}` is {value} at {where}epoch {self.epoch + 1}, learning rate "
-                f"{self.config.learning_rate_at(self.epoch):g}. Try a lower `learning_rate`"
+                f"{self.config.learning_rate_at(self.epoch, self.progress.history):g}. Try a lower `learning_rate`"
                 + (", or `precision` float32." if self.config.precision == "mixed_float16" else ".")
             )
 
@@ -116,7 +120,8 @@ class Recorder(keras.callbacks.Callback):
         self.begin = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        row = {"epoch": epoch + 1, "learning_rate": self.config.learning_rate_at(epoch), **_plain_logs(logs or {})}
+        rate = self.config.learning_rate_at(epoch, self.progress.history)
+        row = {"epoch": epoch + 1, "learning_rate": rate, **_plain_logs(logs or {})}
         value = self._monitored(row)
         progress = self.progress
         progress.epoch = epoch + 1

@@ -17,9 +17,9 @@ from .checkpoint import lock_folder, read_progress, restore_state, write_json
 from .config import RunConfig, read_json_object
 from .environment import describe_environment, device_name, manifest_checksum
 from .monitoring import (
+    EpochRate,
     FiniteCheck,
     Recorder,
-    StepDecay,
     StepReport,
     finished,
     format_duration,
@@ -87,8 +87,8 @@ def _assemble(config: RunConfig, task: Task, dataset: ShardDataset) -> tuple[Bat
     shape = (*dataset.image_shape(task), len(task.channel_names()))
     model = build_model(config, task, shape, config.precision)
     deployed = build_model(config, task, shape)
-    compile_model(model, config, task, dataset.statistics)
     training, validation = (_batches(config, task, dataset, split, model) for split in ("train", "validation"))
+    compile_model(model, config, task, dataset.statistics, steps_per_epoch=len(training))
     target = training[0][1]
     check_model_fits(model, task, target["final"] if isinstance(target, dict) else target, str(config.model))
     return training, validation, model, deployed
@@ -145,8 +145,8 @@ def _fit(config: RunConfig, out: Path, training: Batches, validation: Batches, m
                 shuffle=False,
                 callbacks=[
                     training.epoch_callback(),
-                    StepDecay(config),
-                    FiniteCheck(config),
+                    EpochRate(config, progress),
+                    FiniteCheck(config, progress),
                     StepReport(config.epochs),
                     Recorder(config, out, progress, deployed, board),
                 ],

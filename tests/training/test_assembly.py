@@ -84,6 +84,34 @@ def test_optimizers(name, kind):
     assert float(optimizer.learning_rate) == 0.25
 
 
+@pytest.mark.parametrize(("growth", "minimum"), [(1, 0.0), (2, 1e-4), (3, 0.0)])
+def test_cosine_restarts_of_the_optimizer_are_those_of_the_configuration(growth, minimum):
+    settings = config(
+        schedule="cosine_restarts",
+        learning_rate=0.01,
+        restart_epochs=3,
+        restart_growth=growth,
+        minimum_learning_rate=minimum,
+    )
+    optimizer, steps = make_optimizer(settings, steps_per_epoch=7), 7
+    for step in range(0, 30 * steps, 5):
+        optimizer.iterations.assign(step)
+        assert float(optimizer.learning_rate) == pytest.approx(settings.learning_rate_at(step / steps), rel=1e-4)
+
+
+def test_cosine_restarts_need_the_steps_of_an_epoch():
+    with pytest.raises(InputError, match="Cosine restarts need the steps of an epoch"):
+        make_optimizer(config(schedule="cosine_restarts"))
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_weights_together():
+    optimizer = make_optimizer(config(optimizer="sgd", learning_rate=1.0, clipnorm=1.0))
+    weights = [keras.Variable(np.zeros(2, np.float32)), keras.Variable(np.zeros(1, np.float32))]
+    optimizer.apply([keras.ops.array([3.0, 0.0]), keras.ops.array([4.0])], weights)  # norm 5
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(weights[0]), [-0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(weights[1]), [-0.8], rtol=1e-6)
+
+
 @pytest.mark.tensorflow
 def test_xla_is_for_accelerators(monkeypatch):
     import cloudkeras.training.assembly as assembly

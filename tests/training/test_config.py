@@ -79,6 +79,16 @@ def test_direction_of_the_monitor(monitor, mode, maximize):
         ({"patience": 0}, "`patience` is at least 1, or null"),
         ({"seed": -1}, "`seed` is in"),
         ({"augment": 1}, "`augment` is true or false"),
+        ({"schedule": "cosine"}, "`schedule` is one of 'step', 'cosine_restarts', 'plateau', 'constant'"),
+        ({"restart_epochs": 0}, "`restart_epochs` is at least 1"),
+        ({"restart_growth": 1.5}, "`restart_growth` is a whole number"),
+        ({"plateau_patience": 0}, "`plateau_patience` is at least 1"),
+        ({"plateau_min_delta": -0.1}, "`plateau_min_delta` is 0 or more"),
+        ({"plateau_cooldown": -1}, "`plateau_cooldown` is 0 or more"),
+        ({"minimum_learning_rate": 0.1}, r"`minimum_learning_rate` is from 0 to `learning_rate`.*learning_rate=0.001"),
+        ({"schedule": "plateau", "decay_factor": 1.0}, "`decay_factor` is below 1 with the schedule 'plateau'"),
+        ({"clipnorm": 0.0}, "`clipnorm` is above 0, or null"),
+        ({"clipnorm": "1"}, "`clipnorm` is a finite number or null"),
     ],
 )
 def test_what_is_not_valid_is_refused(changes, message):
