@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..errors import DataError, check, check_choice
 from .manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
 from .packing import unpack
 from .samples import SampleTable
-from .shards import check_version, read_samples, read_stored
+from .shards import check_version, opened, read_samples, read_static, read_stored, read_stored_window, static_names
 from .splits import SPLITS
 
 
@@ -37,6 +37,10 @@ class ShardDataset:
             split: np.cumsum([0, *(entry.num_samples for entry in manifest.splits.get(split, ()))]) for split in SPLITS
         }
         self._checked: set[Path] = set()
+        self._static: dict[str, np.ndarray] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_static": None}
 
     @classmethod
     def open(cls, folder: str | Path) -> ShardDataset:
@@ -83,9 +87,32 @@ class ShardDataset:
         """
         return int(self._starts[check_choice(split, SPLITS, "split")][-1])
 
-    def image_shape(self, task: Any = None) -> tuple[int, int]:
-        """Rows and columns of every sample's image; `task` is there for symmetry and may be left out."""
-        return self.manifest.patch_shape
+    def image_shape(self, task: Any = None) -> tuple[int | None, int | None]:
+        """Rows and columns of a network's images: those of the samples, or of the windows that the task cuts.
+
+        None along an axis where crops of the training and tiles of the evaluation differ.
+        """
+        windows = None if task is None else task.windows()
+        if windows is None:
+            return self.manifest.patch_shape
+        rows, columns = (c if c == t else None for c, t in zip(windows.crop, windows.tile, strict=True))
+        return rows, columns
+
+    def coordinates(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Coordinate variables of the shards, those of `names` that they have, e.g. "y" and "x" in m."""
+        path = next(path for split in SPLITS for path in self.files(split))
+        with opened(path) as file:
+            return {n: np.asarray(file.variables[n][...]) for n in names if n in file.variables}
+
+    def static(self, name: str) -> np.ndarray | None:
+        """A decoded static variable, without a sample dimension; None if the variable is not static.
+
+        All shards hold the same (`cloudkeras shards validate` compares them), so it is read once.
+        """
+        if self._static is None:
+            path = next(path for split in SPLITS for path in self.files(split))
+            self._static = {n: read_static(path, n) for n in static_names(path, self.manifest.variables)}
+        return self._static.get(name)
 
     def files(self, split: str) -> list[Path]:
         """The shards of a split, in order of reading."""
@@ -108,7 +135,7 @@ class ShardDataset:
 
         Returns:
             By name, sample first: float32 in physical units with NaN for missing, or integers with -1 for a missing
-            class.
+            class. Static variables are repeated (a read-only view).
 
         Raises:
             DataError: If a shard cannot be read or lacks a variable.
@@ -124,10 +151,12 @@ class ShardDataset:
         files, starts = self.files(split), self._starts[split]
         shard = np.searchsorted(starts, wanted, side="right") - 1
         fields: dict[str, np.ndarray] = {}
-        for number in np.unique(shard):
+        stored_once = {name: values for name in names if (values := self.static(name)) is not None}
+        each = [name for name in names if name not in stored_once]
+        for number in np.unique(shard) if each else ():
             where = np.flatnonzero(shard == number)
             self._check_once(files[number])
-            for name, stored in read_stored(files[number], names, wanted[where] - starts[number]).items():
+            for name, stored in read_stored(files[number], each, wanted[where] - starts[number]).items():
                 values = unpack(*stored)
                 if len(where) == len(wanted):
                     fields[name] = values
@@ -142,7 +171,36 @@ class ShardDataset:
                         found=f"{values.shape[1:]}",
                     )
                 fields[name][where] = values
+        return fields | {n: np.broadcast_to(v, (len(wanted), *v.shape)) for n, v in stored_once.items()}
+
+    def read_window(
+        self, split: str, index: int, names: Sequence[str], window: Mapping[str, slice]
+    ) -> dict[str, np.ndarray]:
+        """A part of one sample, decoded, without the sample dimension; only the chunks that it touches are read.
+
+        Args:
+            split: The split.
+            index: Sample number in the split.
+            names: Variables.
+            window: Slices by dimension; a dimension that is not named is read as a whole.
+        """
+        starts = self._starts[split]
+        number = int(np.searchsorted(starts, index, side="right")) - 1
+        path = self.files(split)[number]
+        self._check_once(path)
+        each = [name for name in names if self.static(name) is None]
+        stored = read_stored_window(path, each, int(index - starts[number]), window)
+        fields = {name: unpack(*values) for name, values in stored.items()}
+        for name in names:
+            if (values := self.static(name)) is not None:
+                dims = self._dims(path, name)
+                fields[name] = values[tuple(window.get(dim, slice(None)) for dim in dims)]
         return fields
+
+    @staticmethod
+    def _dims(path: Path, name: str) -> tuple[str, ...]:
+        with opened(path) as file:
+            return file.variables[name].dimensions
 
     def _check_once(self, path: Path) -> None:
         if path not in self._checked:

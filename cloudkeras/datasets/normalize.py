@@ -113,7 +113,7 @@ def labelled_counts(task: Any, fields: Mapping[str, np.ndarray]) -> dict[str, in
     counts = {
         variable.name: int((np.asarray(fields[variable.name]) >= 0).sum())
         for variable in task.variables()
-        if variable.flag_meanings and variable.name in fields
+        if variable.flag_meanings and not variable.static and variable.name in fields
     }
     if task.kind == "regression" and all(name in fields for name in task.read_names()):
         prepared = task.prepare({name: fields[name] for name in task.read_names()})

@@ -3,6 +3,11 @@
 `Batches` is NumPy alone; `as_tf_dataset` and `as_pydataset` hand the very same arrays to TensorFlow and to the other
 backends. Which samples are in batch `i`, in which order and how augmented, is a function of (seed, epoch, i) and of
 nothing else, so that a run that was killed goes on as if it had not been.
+
+Where a task cuts windows (`Task.windows`), batches are made of windows instead of samples. Shuffled batches hold random
+crops, each a function of (seed, epoch, number of the crop); a crop without any label is drawn anew, at most
+`windows.MAX_DRAWS` times. Other batches hold the tiles of each sample, in order, and the labels of a tile are missing
+outside its core, so that each pixel is judged once.
 """
 
 from __future__ import annotations
@@ -17,7 +22,10 @@ import numpy as np
 
 from ..errors import DataError, InputError, check, check_choice
 from .dataset import ShardDataset
+from .samples import SampleTable
+from .schema import CLASS_MISSING
 from .splits import SPLITS
+from .windows import MAX_DRAWS, TileGrid, check_window, draw_crop, tile_grid
 
 if TYPE_CHECKING:
     from ..tasks import Fields, Task
@@ -60,10 +68,11 @@ class Batches(Sequence):
         seed: Of order and augmentation.
         process_index: Number of this process.
         process_count: Number of processes that share the split.
-        limit: Use this many samples, spread evenly over the split; None for all.
+        limit: Use this many samples (or windows), spread evenly over the split; None for all.
         drop_remainder: Whether to leave out what does not fill a batch.
         statistics: Statistics to normalise with; None for those of the dataset. A trained model needs those of its own
             training data.
+        samples: Numbers of the samples in the split to use; None for all.
 
     Raises:
         InputError: If an option is out of range, the task is not that of the shards, or the split is empty.
@@ -86,6 +95,7 @@ class Batches(Sequence):
         limit: int | None = None,
         drop_remainder: bool = False,
         statistics: Mapping[str, Any] | None = None,
+        samples: Sequence[int] | np.ndarray | None = None,
     ):
         check(_whole(batch_size) and batch_size >= 1, "`batch_size` is at least 1.", batch_size=batch_size)
         check(_whole(seed) and seed >= 0, "`seed` is a whole number, at least 0.", seed=seed)
@@ -103,23 +113,48 @@ class Batches(Sequence):
         self.process_index, self.process_count = process_index, process_count
         self.statistics = dataset.statistics if statistics is None else statistics
         self.epoch = 0
-        total = dataset.num_samples(split)
+        used = np.arange(dataset.num_samples(split)) if samples is None else np.asarray(samples, np.int64)
+        self._windows = task.windows()
+        self._tiles: TileGrid | None = None
+        self._per_sample = 1
+        if self._windows is not None:
+            self._per_sample = self._count_windows()
+            used = (used[:, None] * self._per_sample + np.arange(self._per_sample)).ravel()
+        total = len(used)
         kept = total if limit is None else min(limit, total)
-        self._selected = np.arange(kept) * total // kept
+        self._selected = used[np.arange(kept) * total // kept]  # numbers of samples or, with windows, of windows
         self._edges = _batch_edges(kept, batch_size, process_index, process_count, drop_remainder)
         self._store = _GroupStore()
+        self._table: SampleTable | None = None
+
+    def _count_windows(self) -> int:
+        assert self._windows is not None
+        shape = self.dataset.manifest.patch_shape
+        if self.shuffle:
+            check_window(self._windows.crop, shape, "crop")
+            return self._windows.crops_per_sample
+        self._tiles = tile_grid(self._windows, shape)
+        return len(self._tiles)
 
     # ---- which samples -----------------------------------------------------------------------------------------------
 
     @property
     def num_samples(self) -> int:
-        """Samples that this process gets in an epoch."""
+        """Samples, or windows, that this process gets in an epoch."""
         return int(self._edges[-1] - self._edges[0])
+
+    @property
+    def tiles(self) -> TileGrid | None:
+        """The tiles that cover each sample; None without windows or for random crops."""
+        return self._tiles
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Rows, columns and channels of the network's input."""
-        return (*self.dataset.image_shape(self.task), len(self.task.channel_names()))
+        rows, columns = self.dataset.manifest.patch_shape
+        if self._windows is not None:
+            rows, columns = self._windows.crop if self._tiles is None else self._windows.tile
+        return rows, columns, len(self.task.channel_names())
 
     def set_epoch(self, epoch: int) -> None:
         """Makes order and augmentation those of an epoch; iterators that began before keep theirs."""
@@ -135,8 +170,26 @@ class Batches(Sequence):
         return self._store.order(epoch, lambda: self._selected[epoch_order(len(self._selected), self.seed, epoch)])
 
     def indices(self, i: int) -> np.ndarray:
-        """Numbers in the split of the samples in batch `i` of the present epoch."""
-        return self._indices(self._batch_number(i), self.epoch)
+        """Numbers in the split of the samples in batch `i` of the present epoch; with windows, one for each window."""
+        return self._indices(self._batch_number(i), self.epoch) // self._per_sample
+
+    def starts(self, i: int) -> np.ndarray:
+        """First row and column in their samples of the windows in batch `i` of the present epoch, (windows, 2)."""
+        number = self._batch_number(i)
+        if self._windows is None:
+            return np.zeros((len(self.indices(i)), 2), np.int64)
+        return np.stack([self._place(item, self.epoch) for item in self._indices(number, self.epoch)])
+
+    def tile_numbers(self, i: int) -> np.ndarray:
+        """Numbers of the tiles in batch `i` within their samples."""
+        return self._indices(self._batch_number(i), self.epoch) % self._per_sample
+
+    def read(self, i: int, names: Sequence[str]) -> Fields:
+        """Further variables of the samples, or windows, in batch `i` of the present epoch, as the shards hold them."""
+        if self._windows is None:
+            return self.dataset.read(self.split, self.indices(i), names)
+        items = self._indices(self._batch_number(i), self.epoch)
+        return _stacked([self._read_window(item, self._place(item, self.epoch), names) for item in items])
 
     def _batch_number(self, i: int) -> int:
         if not -len(self) <= i < len(self):
@@ -156,10 +209,64 @@ class Batches(Sequence):
         rng = None
         if self.augment:
             rng = np.random.default_rng([self.seed, epoch, i * self.process_count + self.process_index])
-        fields = self.task.prepare(self._read(i, epoch), rng)
+        fields = self.task.prepare(self._with_columns(self._read(i, epoch), i, epoch), rng)
         return {**fields, "target": self.task.target(fields)}
 
+    def _with_columns(self, fields: Fields, i: int, epoch: int) -> Fields:
+        """The fields with what the task asks for of the table of samples."""
+        if not self.task.sample_columns:
+            return fields
+        if self._table is None:
+            self._table = self.dataset.samples(self.split)
+        indices = self._indices(i, epoch) // self._per_sample
+        return fields | {name: getattr(self._table, name)[indices] for name in self.task.sample_columns}
+
+    def _read_windows(self, i: int, epoch: int) -> Fields:
+        parts = []
+        for item in self._indices(i, epoch):
+            part = self._read_window(item, self._place(item, epoch), self.task.read_names())
+            if self._tiles is not None:
+                self._hide_margin(part, int(item) % self._per_sample)
+            parts.append(part)
+        return _stacked(parts)
+
+    def _read_window(self, item: int, start: np.ndarray, names: Sequence[str]) -> Fields:
+        rows, columns, _ = self.input_shape
+        y, x = (int(n) for n in start)
+        window = {self.task.row_dim: slice(y, y + rows), self.task.column_dim: slice(x, x + columns)}
+        return self.dataset.read_window(self.split, int(item) // self._per_sample, names, window)
+
+    def _place(self, item: int, epoch: int) -> np.ndarray:
+        """First row and column of a window; a crop is drawn until it holds a label."""
+        if self._tiles is not None:
+            return self._tiles.starts[int(item) % self._per_sample]
+        assert self._windows is not None
+        rng = np.random.default_rng([self.seed, epoch, int(item), 1])  # 1: another stream than that of augmentation
+        for _ in range(MAX_DRAWS):
+            place = np.array(draw_crop(rng, self._windows.crop, self.dataset.manifest.patch_shape))
+            labels = self._read_window(item, place, self.task.label_names())
+            if not labels or any(_labelled(values).any() for values in labels.values()):
+                break
+        return place
+
+    def _hide_margin(self, fields: Fields, tile: int) -> None:
+        """Makes the labels of a tile missing outside its core, in place."""
+        assert self._tiles is not None
+        y0, y1, x0, x1 = self._tiles.cores[tile] - np.repeat(self._tiles.starts[tile], 2)
+        for variable in self.task.variables():
+            if variable.name in self.task.label_names() and variable.name in fields:
+                values = fields[variable.name]
+                core = [slice(None)] * values.ndim
+                dims = [dim for dim in variable.dims if dim != "sample"]
+                core[dims.index(self.task.row_dim)] = slice(y0, y1)
+                core[dims.index(self.task.column_dim)] = slice(x0, x1)
+                hidden = np.full_like(values, np.nan if values.dtype.kind == "f" else CLASS_MISSING)
+                hidden[tuple(core)] = values[tuple(core)]
+                fields[variable.name] = hidden
+
     def _read(self, i: int, epoch: int) -> Fields:
+        if self._windows is not None:
+            return self._read_windows(i, epoch)
         indices = self._indices(i, epoch)
         if not self.shuffle:
             return self.dataset.read(self.split, indices, self.task.read_names())
@@ -177,6 +284,17 @@ class Batches(Sequence):
 
     def _reader(self, indices: np.ndarray) -> Fields:
         return self.dataset.read(self.split, indices, self.task.read_names())
+
+    def _first(self) -> Fields:
+        """What one sample or window looks like before `Task.prepare`."""
+        if self._windows is None:
+            fields = self._reader(self._selected[:1])
+        else:
+            item = self._selected[0]
+            place = np.zeros(2, np.int64)
+            fields = _stacked([self._read_window(item, place, self.task.read_names())])
+        columns = {name: np.zeros(1) for name in self.task.sample_columns}
+        return fields | columns
 
     def _batch(self, i: int, epoch: int) -> tuple[np.ndarray, Any]:
         fields = self._fields(i, epoch)
@@ -205,7 +323,7 @@ class Batches(Sequence):
         return dataset.apply(cardinality).prefetch(prefetch)
 
     def _signature(self, tf: Any) -> Any:
-        fields = self.task.prepare(self._reader(self._selected[:1]))
+        fields = self.task.prepare(self._first())
         inputs = np.asarray(self.task.network_inputs(fields, self.statistics), np.float32)
         targets = self.task.targets(fields, self.output_names)
         return tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), (inputs, targets))
@@ -302,6 +420,14 @@ class _GroupStore:
         return {name: values[where] for name, values in fields.items()}
 
 
+def _stacked(parts: Sequence[Fields]) -> Fields:
+    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def _labelled(values: np.ndarray) -> np.ndarray:
+    return np.isfinite(values) if values.dtype.kind == "f" else values != CLASS_MISSING
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
@@ -355,7 +481,8 @@ def _check_fit(dataset: ShardDataset, task: Task, split: str) -> None:
             remedy="Change the task's options or make shards that hold it.",
         )
     counts = dataset.manifest.labels.get(split, {})
-    wanted = [v.name for v in task.variables() if v.flag_meanings and v.name in task.read_names()] or ["target"]
+    labels = [v.name for v in task.variables() if v.flag_meanings and not v.static and v.name in task.read_names()]
+    wanted = labels or ["target"]
     for name in wanted:
         if counts.get(name) == 0:
             raise DataError(

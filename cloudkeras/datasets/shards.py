@@ -1,8 +1,9 @@
 """Shards: NetCDF-4 files of samples, CF-1.11, that xarray opens with sensible coordinates.
 
-Layout of a file: dimension `sample` first in every variable, one sample a chunk, so that any sample is read without its
-neighbours. Physical quantities are packed (`schema.Packing`); time, place, window and granule of each sample are
-auxiliary coordinates. A file appears under its name only when it is complete.
+Layout of a file: dimension `sample` first in every variable, one sample a chunk (or several chunks a sample, where a
+task cuts windows), so that any sample is read without its neighbours. A variable without `sample` is static: the same
+for all samples of all shards, and stored once in each. Physical quantities are packed (`schema.Packing`); time, place,
+window and granule of each sample are auxiliary coordinates. A file appears under its name only when it is complete.
 
 netCDF4 and HDF5 are not thread-safe: whatever reads or writes NetCDF in this package holds `NETCDF_LOCK`.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,19 +101,23 @@ def write_shard(
     attributes: Mapping[str, Any] | None = None,
     compression: str | None = "zlib",
     complevel: int = 1,
+    chunks: Mapping[str, int] | None = None,
 ) -> Path:
     """Writes samples to one file.
 
     Args:
         path: The file; it is replaced if it exists, and only when the new one is complete.
         variables: What the file may hold. Those that `required` marks must be in `fields`.
-        fields: Values by name, sample first: physical units with NaN for missing, classes with -1 for missing.
+        fields: Values by name, sample first (but for static variables): physical units with NaN for missing, classes
+            with -1 for missing.
         samples: Time, place and window of each sample.
-        coordinates: Further coordinate variables, e.g. `{"level": (("level",), heights, {"units": "km"})}`.
+        coordinates: Further coordinate variables, e.g. `{"level": (("level",), heights, {"units": "km"})}`. One with
+            the attribute `grid_mapping_name` is the projection of the variables that lie on projected coordinates.
         attributes: Further global attributes, e.g. `{"source": ..., "cloudkeras_task": "cloud_phase", "simulated":
             "true"}`.
         compression: A compression of `netCDF4.Dataset.createVariable`, or None.
         complevel: Its level; higher ones cost time and gain little on packed radiances.
+        chunks: Longest chunk along a dimension, by its name; one sample is one chunk along all others.
 
     Returns:
         The path.
@@ -131,7 +136,7 @@ def write_shard(
         _write_samples(file, samples)
         filters = {"compression": compression, "complevel": complevel, "shuffle": True} if compression else {}
         for name, values in packed.items():
-            _write_variable(file, known[name], values, coordinates or {}, filters)
+            _write_variable(file, known[name], values, coordinates or {}, filters, chunks or {})
     return Path(path)
 
 
@@ -191,23 +196,37 @@ def _write_samples(file: netCDF4.Dataset, samples: SampleTable) -> None:
 
 
 def _write_variable(
-    file: netCDF4.Dataset, variable: Variable, values: np.ndarray, coordinates: Coordinates, filters: Mapping[str, Any]
+    file: netCDF4.Dataset,
+    variable: Variable,
+    values: np.ndarray,
+    coordinates: Coordinates,
+    filters: Mapping[str, Any],
+    chunks: Mapping[str, int],
 ) -> None:
     packing = variable.packing
+    longest = {**chunks, "sample": 1}
+    sizes = zip(variable.dims, values.shape, strict=True)
     stored = file.createVariable(
         variable.name,
         packing.dtype,
         variable.dims,
         fill_value=False if packing.fill is None else packing.fill,
-        chunksizes=(1, *values.shape[1:]),
+        chunksizes=tuple(min(size, longest.get(dim, size)) for dim, size in sizes),
         **filters,
     )
     stored.set_auto_maskandscale(False)
     stored.setncatts(variable_attributes(variable))
+    mappings = [n for n, (_, _, found) in coordinates.items() if "grid_mapping_name" in found]
     auxiliary = [
-        n for n, (dims, _, _) in coordinates.items() if (n,) != tuple(dims) and set(dims) <= set(variable.dims)
+        n
+        for n, (dims, _, _) in coordinates.items()
+        if n not in mappings and (n,) != tuple(dims) and set(dims) <= set(variable.dims)
     ]
-    stored.coordinates = " ".join([*_SAMPLE_ATTRIBUTES, *auxiliary])
+    if names := [*(() if variable.static else _SAMPLE_ATTRIBUTES), *auxiliary]:
+        stored.coordinates = " ".join(names)
+    projected = {found.get("standard_name") for n, (_, _, found) in coordinates.items() if n in variable.dims}
+    if mappings and {"projection_x_coordinate", "projection_y_coordinate"} <= projected:
+        stored.grid_mapping = mappings[0]
     stored[:] = values
 
 
@@ -345,12 +364,41 @@ def runs(indices: np.ndarray) -> list[slice]:
     return [slice(int(part[0]), int(part[-1]) + 1) for part in np.split(indices, breaks) if part.size]
 
 
-def read_stored(path: str | Path, names: Sequence[str], indices: np.ndarray) -> dict[str, tuple[np.ndarray, Packing]]:
-    """Stored values of the samples at `indices`, with their packing, read run by run and not yet decoded."""
+def static_names(path: str | Path, names: Iterable[str]) -> list[str]:
+    """Those of the variables that are static, stored once for all samples."""
+    with opened(path) as file:
+        return [n for n in names if n in file.variables and "sample" not in file.variables[n].dimensions]
+
+
+def read_static(path: str | Path, name: str) -> np.ndarray:
+    """A decoded static variable, without a sample dimension."""
+    with opened(path) as file:
+        variable = _variable(file, path, name)
+        return unpack(np.asarray(variable[...]), read_packing(variable))
+
+
+def read_stored_window(
+    path: str | Path, names: Sequence[str], sample: int, window: Mapping[str, slice]
+) -> dict[str, tuple[np.ndarray, Packing]]:
+    """Stored values of a part of one sample, without the sample dimension: `window` cuts dimensions by their name."""
     result = {}
     with opened(path) as file:
         for name in names:
             variable = _variable(file, path, name)
+            part = tuple(sample if dim == "sample" else window.get(dim, slice(None)) for dim in variable.dimensions)
+            result[name] = np.asarray(variable[part]), read_packing(variable)
+    return result
+
+
+def read_stored(path: str | Path, names: Sequence[str], indices: np.ndarray) -> dict[str, tuple[np.ndarray, Packing]]:
+    """Stored values of the samples at `indices`, with their packing, read run by run; static variables as they are."""
+    result = {}
+    with opened(path) as file:
+        for name in names:
+            variable = _variable(file, path, name)
+            if "sample" not in variable.dimensions:
+                result[name] = np.asarray(variable[...]), read_packing(variable)
+                continue
             stored = np.empty((len(indices), *variable.shape[1:]), variable.dtype)
             done = 0
             for run in runs(indices):
@@ -359,6 +407,19 @@ def read_stored(path: str | Path, names: Sequence[str], indices: np.ndarray) -> 
                 done += count
             result[name] = stored, read_packing(variable)
     return result
+
+
+_PORTION = 1 << 26  # values decoded at once, 256 MB as float32
+
+
+def portions(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
+    """The samples of a shard in portions that fit into memory with these variables: all at once for small ones."""
+    with opened(path) as file:
+        total = len(file.dimensions["sample"])
+        held = [file.variables[n] for n in names if n in file.variables]
+        each = sum(int(np.prod([len(file.dimensions[d]) for d in v.dimensions if d != "sample"])) for v in held)
+    step = max(1, _PORTION // max(1, each))
+    return [np.arange(first, min(first + step, total)) for first in range(0, total, step)]
 
 
 def read_shard(
@@ -373,6 +434,7 @@ def read_shard(
 
     Returns:
         By name, sample first: float32 in physical units with NaN for missing, or integers with -1 for a missing class.
+        Static variables are repeated (a read-only view).
 
     Raises:
         DataError: If the file is not a readable shard of this schema version or lacks a variable.
@@ -387,7 +449,10 @@ def read_shard(
         f"{path} holds the samples 0 to {total - 1}.",
         indices=wanted.tolist(),
     )
-    return {name: unpack(*stored) for name, stored in read_stored(path, names, wanted).items()}
+    fields = {name: unpack(*stored) for name, stored in read_stored(path, names, wanted).items()}
+    for name in static_names(path, names):
+        fields[name] = np.broadcast_to(fields[name], (len(wanted), *fields[name].shape))
+    return fields
 
 
 def check_version(path: str | Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from .dataset import ShardDataset
 from .packing import unpack
 from .samples import SampleTable
-from .shards import check_version, closing_files, opened, read_samples, read_stored
+from .shards import check_version, closing_files, opened, portions, read_samples, read_stored, static_names
 from .splits import SPLITS
 
 _CHUNK = 16  # samples read together
@@ -36,7 +36,9 @@ def _describe_file(path: Path) -> str:
     with opened(path) as file:
         attributes = {name: file.getncattr(name) for name in file.ncattrs()}
         names = [n for n, v in file.variables.items() if v.dimensions[:1] == ("sample",) and len(v.dimensions) > 1]
-        coordinates = [n for n, v in file.variables.items() if v.dimensions and v.dimensions[0] != "sample"]
+        rest = {n: len(v.dimensions) for n, v in file.variables.items() if "sample" not in v.dimensions}
+    static = [n for n in _static_names(attributes) if n in rest]
+    coordinates = [n for n, size in rest.items() if size and n not in static]
     samples = read_samples(path)
     kind = "simulated" if attributes.get("simulated") == "true" else "not simulated"
     lines = [
@@ -50,11 +52,19 @@ def _describe_file(path: Path) -> str:
     ]
     rows: list[tuple[str, ...]] = [("variable", "dimensions", "unit", "smallest", "mean", "largest", "missing")]
     shares: list[str] = []
-    for name in names:
+    for name in (*names, *static):
         row, share = _describe_variable(path, name, len(samples))
         rows.append(row)
         shares.extend(share)
     return "\n".join([*lines, *_table(rows), *shares])
+
+
+def _static_names(attributes: Mapping[str, Any]) -> list[str]:
+    """Static variables of the task that the file is for; none if there is no such task."""
+    from ..tasks import TASKS
+
+    task = TASKS.get(str(attributes.get("cloudkeras_task")))
+    return [] if task is None else [variable.name for variable in task().variables() if variable.static]
 
 
 def _describe_variable(path: Path, name: str, samples: int) -> tuple[tuple[str, ...], list[str]]:
@@ -64,8 +74,9 @@ def _describe_variable(path: Path, name: str, samples: int) -> tuple[tuple[str, 
         units, flags = getattr(variable, "units", "?"), str(getattr(variable, "flag_meanings", "")).split()
     low, high, total, count, size = np.inf, -np.inf, 0.0, 0, 0
     counts = np.zeros(len(flags), np.int64)
-    for first in range(0, samples, _CHUNK):
-        stored, packing = read_stored(path, [name], np.arange(first, min(first + _CHUNK, samples)))[name]
+    step = samples if static_names(path, [name]) else min(_CHUNK, len(portions(path, [name])[0]))
+    for first in range(0, samples, step):
+        stored, packing = read_stored(path, [name], np.arange(first, min(first + step, samples)))[name]
         values = unpack(stored, packing)
         seen = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         if values.dtype.kind != "f" and packing.fill is not None:

@@ -16,7 +16,17 @@ from .manifest import MANIFEST_NAME, Manifest, ShardEntry, file_sha256, read_man
 from .packing import tolerance
 from .samples import SampleTable
 from .schema import Variable
-from .shards import check_version, closing_files, opened, read_packing, read_samples, read_stored, sample_units
+from .shards import (
+    check_version,
+    closing_files,
+    opened,
+    portions,
+    read_packing,
+    read_samples,
+    read_static,
+    read_stored,
+    sample_units,
+)
 from .splits import SPLITS, check_no_leak
 from .writer import ShardSummary
 
@@ -159,9 +169,11 @@ def _value_problems(path: str | Path, variable: Variable, samples: int) -> Itera
     low, high = variable.valid_range
     slack = tolerance(variable)
     bad = {"not finite": _Found(), "out of range": _Found()}
-    for first in range(0, samples, _CHUNK):
-        indices = np.arange(first, min(first + _CHUNK, samples))
+    step = samples if variable.static else min(_CHUNK, len(portions(path, [variable.name])[0]))
+    for first in range(0, samples, step):
+        indices = np.arange(first, min(first + step, samples))
         stored, packing = read_stored(path, [variable.name], indices)[variable.name]
+        stored = stored[None] if variable.static else stored
         missing = np.zeros(stored.shape, bool) if packing.fill is None else stored == packing.fill
         scale = 1.0 if packing.scale_factor is None else packing.scale_factor
         values = stored if scale == 1 and packing.add_offset == 0 else stored * scale + packing.add_offset
@@ -248,6 +260,8 @@ def dataset_problems(folder: str | Path) -> list[DataError]:
             if not found:
                 tables[split].append(read_samples(folder / entry.name))
     problems.extend(_unlisted(folder, manifest))
+    if not problems:
+        problems.extend(_static_problems(folder, manifest, task))
     if not any(manifest.num_samples(split) for split in SPLITS):
         problems.append(DataError(folder / MANIFEST_NAME, variable="splits", expected="samples", found="none"))
     samples = {split: SampleTable.concatenate(parts) for split, parts in tables.items()}
@@ -294,6 +308,23 @@ def _mismatches(
     if (file.simulated == "true") != manifest.simulated:
         stated = f"simulated = {str(manifest.simulated).lower()}, as {MANIFEST_NAME} says"
         yield DataError(path, expected=stated, found=str(file.simulated))
+
+
+def _static_problems(folder: Path, manifest: Manifest, task: Task) -> Iterator[DataError]:
+    """Static variables that are not the same in all shards."""
+    paths = [folder / entry.name for entries in manifest.splits.values() for entry in entries]
+    names = [v.name for v in task.variables() if v.static and v.name in manifest.variables]
+    first = {name: read_static(paths[0], name) for name in names if paths}
+    for path in paths[1:]:
+        for name in names:
+            if not np.array_equal(found := read_static(path, name), first[name], equal_nan=found.dtype.kind == "f"):
+                yield DataError(
+                    path,
+                    variable=name,
+                    expected=f"the values of {paths[0].name}, since the variable is static",
+                    found="others",
+                    remedy="Make the shards again; only the first shard's values are read.",
+                )
 
 
 def _unlisted(folder: Path, manifest: Manifest) -> list[DataError]:

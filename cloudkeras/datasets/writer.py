@@ -15,7 +15,18 @@ from ..errors import DataError, InputError, check, check_choice
 from .manifest import MANIFEST_NAME, Manifest, ShardEntry, file_sha256, write_manifest
 from .normalize import StreamingStatistics, labelled_counts
 from .samples import SampleTable
-from .shards import Coordinates, check_version, closing_files, opened, read_samples, read_shard, write_shard
+from .shards import (
+    Coordinates,
+    check_version,
+    closing_files,
+    opened,
+    portions,
+    read_samples,
+    read_shard,
+    read_static,
+    static_names,
+    write_shard,
+)
 from .splits import SITE_DEGREES, SPLITS, check_no_leak
 
 if TYPE_CHECKING:
@@ -42,6 +53,7 @@ class DatasetWriter:
         gap_seconds: Shortest time between samples of different splits at one place; see `splits.check_no_leak`.
         samples_per_shard: Samples a file.
         coordinates: Coordinate variables for every shard; see `shards.write_shard`.
+        static: Static variables by name, the same in every shard; see `schema.Variable.dims`.
         attributes: Further global attributes of every shard.
         site_degrees: What counts as one place; see `splits.check_no_leak`.
         overwrite: Whether to replace a dataset that is there.
@@ -64,6 +76,7 @@ class DatasetWriter:
         gap_seconds: float,
         samples_per_shard: int = 64,
         coordinates: Coordinates | None = None,
+        static: Mapping[str, np.ndarray] | None = None,
         attributes: Mapping[str, Any] | None = None,
         site_degrees: float = SITE_DEGREES,
         overwrite: bool = False,
@@ -80,6 +93,7 @@ class DatasetWriter:
         }
         self._per_shard = samples_per_shard
         self._coordinates = coordinates
+        self._static = _checked_static(task, static or {})
         self._attributes = {**shard_attributes(task, simulated, provenance), **(attributes or {})}
         self._pending: dict[str, list[tuple[dict[str, np.ndarray], SampleTable]]] = {split: [] for split in SPLITS}
         self._written: dict[str, list[Path]] = {split: [] for split in SPLITS}
@@ -97,7 +111,8 @@ class DatasetWriter:
 
         Args:
             split: "train", "validation" or "test".
-            fields: As `shards.write_shard` takes them. All calls give the same variables and shapes.
+            fields: As `shards.write_shard` takes them, without static ones. All calls give the same variables and
+                shapes.
             samples: As many as the fields have.
 
         Raises:
@@ -127,10 +142,11 @@ class DatasetWriter:
         write_shard(
             path,
             self.task.variables(),
-            {name: values[:count] for name, values in fields.items()},
+            {name: values[:count] for name, values in fields.items()} | self._static,
             samples.take(slice(0, count)),
             coordinates=self._coordinates,
             attributes=self._attributes,
+            chunks=window_chunks(self.task),
         )
         self._written[split].append(path)
         rest = {name: values[count:] for name, values in fields.items()}
@@ -155,6 +171,22 @@ class DatasetWriter:
 
 def _shapes(fields: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     return {name: fields[name].shape[1:] for name in sorted(fields)}
+
+
+def _checked_static(task: Task, static: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    known = [variable.name for variable in task.variables() if variable.static]
+    unknown = sorted(set(static) - set(known))
+    check(not unknown, f"Static variables of task '{task.name}': {', '.join(known) or 'none'}.", unknown=unknown)
+    return {name: np.asarray(values) for name, values in static.items()}
+
+
+WINDOW_CHUNK = 128
+"""Rows and columns of a chunk where a task cuts windows: small ones waste little at a window's edges."""
+
+
+def window_chunks(task: Task) -> dict[str, int]:
+    """What `shards.write_shard` takes as `chunks` for a task: none without windows."""
+    return {} if task.windows() is None else {task.row_dim: WINDOW_CHUNK, task.column_dim: WINDOW_CHUNK}
 
 
 def shard_attributes(task: Task, simulated: bool, provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -291,12 +323,16 @@ class ShardSummary:
             )
         if shape != self.patch_shape:
             raise DataError(path, expected=f"images of {self.patch_shape} as in the other shards", found=f"{shape}")
-        fields = read_shard(path, held)
-        if split == "train":
-            self.statistics.update(fields)
         counts = self.labels.setdefault(split, {})
-        for name, count in labelled_counts(self.task, fields).items():
-            counts[name] = counts.get(name, 0) + count
+        each = [name for name in held if name not in static_names(path, held)]
+        if split == "train" and not any(self.samples["train"]):  # static variables count once
+            self.statistics.update({n: read_static(path, n)[None] for n in held if n not in each})
+        for indices in portions(path, held):
+            fields = read_shard(path, held, indices)
+            if split == "train":
+                self.statistics.update({name: fields[name] for name in each})
+            for name, count in labelled_counts(self.task, fields).items():
+                counts[name] = counts.get(name, 0) + count
         self.samples[split].append(read_samples(path))
         return self.samples[split][-1]
 
