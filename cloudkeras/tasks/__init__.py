@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InputError, check_choice
-from .base import Fields, Task
+from .base import Fields, OutputRange, Task
 from .blind_zone import BlindZone
 from .cloud_phase import CloudPhase
 from .meltwater import Meltwater
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (CloudPhase, BlindZone, Meltwater)}
 
-__all__ = ["TASKS", "BlindZone", "CloudPhase", "Fields", "Meltwater", "Task", "get_task"]
+__all__ = ["TASKS", "BlindZone", "CloudPhase", "Fields", "Meltwater", "OutputRange", "Task", "get_task"]
 
 
 def get_task(name: str, **options: Any) -> Task:

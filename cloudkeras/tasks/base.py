@@ -11,9 +11,29 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..datasets.schema import Variable, Windows
+from ..errors import InputError
 
 Fields = dict[str, np.ndarray]
 """Decoded variables of a batch by name: float32 in physical units with NaN for missing, or integer classes with -1."""
+
+
+@dataclass(frozen=True)
+class OutputRange:
+    """What values the result of a regression takes, and which events it is asked for.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        units: Of the values.
+        atom: A value at the lower end that has a probability of its own ("no echo", no melt); None for no such value.
+        events: Name and threshold of each event: the value is above the threshold.
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+    units: str = "1"
+    atom: float | None = None
+    events: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,28 @@ class Task(abc.ABC):
             inputs: The network input that it belongs to.
             xp: `numpy`, or `keras.ops` inside an exported model.
         """
+
+    def encode(self, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """Network outputs that `decode` turns into `values`: for methods whose results are physical.
+
+        Args:
+            values: What `decode` returns: class probabilities, or physical values.
+            inputs: The network input that they belong to.
+        """
+        if self.kind == "classification":
+            return np.log(np.maximum(values, 1e-12)).astype(np.float32)
+        raise InputError(f"The task '{self.name}' does not say which network outputs a value belongs to.")
+
+    def output_range(self) -> OutputRange:
+        """What values `decode` gives, for regressions."""
+        return OutputRange()
+
+    def calibration_factors(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """What an error may depend on, as small whole numbers by name, the most important first; arrays like `truth`.
+
+        Seen in the network input alone, so that it is known wherever the network is used.
+        """
+        return {}
 
     @abc.abstractmethod
     def output_name(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..datasets.schema import ECHO_ABOVE_DBZ, NO_ECHO_DBZ, Packing, Variable
 from ..errors import check
-from .base import Fields, Task
+from .base import Fields, OutputRange, Task
 
 # Physical range that is mapped to -0.5 .. 1 (King et al. 2024, code): 1.5 (x - min) / (max - min) - 0.5; no echo is -1.
 RANGES = {
@@ -21,6 +21,7 @@ RANGES = {
 }
 CONTEXT = ("temperature", "specific_humidity", "eastward_wind", "northward_wind")
 HIDDEN = -1.0  # in the network's space: hidden, missing or no echo
+SNOW_DBZ = -20.0  # what counts as precipitation (King et al. 2024)
 ECHO_THRESHOLD = -0.5  # in the network's space: a value above it is an echo, decoded above -60 dBZ
 
 _DIMS = ("sample", "height", "profile")
@@ -291,6 +292,29 @@ class BlindZone(Task):
         blended = mask * outputs[..., 0] + (1 - mask) * inputs[..., 0]
         low, high = RANGES["reflectivity"]
         return xp.clip((blended + 0.5) * ((high - low) / 1.5) + low, low, high)
+
+    def encode(self, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """(batch, height, profile, 1): what `decode` blends to `values`; "no echo" is -1, 0 where the mask is 0."""
+        mask = inputs[..., -1]
+        scaled = np.where((values <= NO_ECHO_DBZ) & (mask >= 1), HIDDEN, _scale(values, "reflectivity"))
+        network = (scaled - (1 - mask) * inputs[..., 0]) / np.where(mask > 0, mask, 1)
+        return np.where(mask > 0, network, 0).astype(np.float32)[..., None]
+
+    def output_range(self) -> OutputRange:
+        low, high = RANGES["reflectivity"]
+        events = (("echo", NO_ECHO_DBZ), (f"above_{SNOW_DBZ:g}_dbz", SNOW_DBZ))
+        return OutputRange(low, high, "dBZ", NO_ECHO_DBZ, events)
+
+    def calibration_factors(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """`visible_echo`: the lowest row above the blind zone shows echo; `depth`: quarter of the zone, 0 at its top."""
+        inputs = np.asarray(inputs)
+        hidden = inputs[..., -1] >= 1
+        rows = hidden.sum(axis=1, keepdims=True)  # hidden rows of each profile, the lowest of the image
+        first = np.minimum(rows, hidden.shape[1] - 1)
+        echo = np.take_along_axis(inputs[..., 0], first, axis=1) > ECHO_THRESHOLD
+        below_top = rows - 1 - np.arange(hidden.shape[1])[:, None]
+        depth = np.where(hidden, 4 * below_top // np.maximum(rows, 1), 0)
+        return {"visible_echo": np.broadcast_to(echo, hidden.shape).astype(np.int8), "depth": depth.astype(np.int8)}
 
     def output_name(self) -> str:
         return "reflectivity"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..datasets.schema import Packing, Variable, Windows
 from ..errors import check, check_choice
-from .base import Fields, Task
+from .base import Fields, OutputRange, Task
 
 MELT_THRESHOLD = 0.1  # a fraction above it counts as melt (MeltwaterBench)
 
@@ -205,6 +205,14 @@ class Meltwater(Task):
     def decode(self, outputs: Any, inputs: Any, xp: Any = np) -> Any:
         """The sigmoid of the output, (batch, y, x); as a tanh, which no logit overflows."""
         return 0.5 * (1 + xp.tanh(0.5 * outputs[..., 0]))
+
+    def encode(self, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """(batch, y, x, 1): the logit, at most 14 either way."""
+        inside = np.clip(np.asarray(values, np.float64), 1e-6, 1 - 1e-6)
+        return np.log(inside / (1 - inside)).astype(np.float32)[..., None]
+
+    def output_range(self) -> OutputRange:
+        return OutputRange(0.0, 1.0, "1", 0.0, (("melt", MELT_THRESHOLD),))
 
     def output_name(self) -> str:
         return "melt_fraction"
