@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cloudkeras.datasets import DatasetWriter, SampleTable
-from cloudkeras.tasks import BlindZone, CloudPhase
+from cloudkeras.tasks import BlindZone, CloudPhase, Meltwater
 
 ROWS, COLUMNS, PROFILES = 8, 12, 8
 NOON = 1_600_000_000.0
@@ -73,4 +73,60 @@ def make_radar_dataset(folder: Path, count: int = 6) -> Path:
     options = {"provenance": {}, "simulated": True, "gap_seconds": 0.0}
     with DatasetWriter(folder, BlindZone(), **options) as writer:
         writer.add("train", radar_fields(count), table(count))
+    return folder
+
+
+MELT_SHAPE = (40, 52)
+
+
+def melt_fields(count: int, seed: int = 0, shape: tuple[int, int] = MELT_SHAPE) -> dict[str, np.ndarray]:
+    """Fields of `meltwater` but for the static ones: a swath that SAR saw on each day, everything else random."""
+    rng = np.random.default_rng(seed)
+    size = (count, *shape)
+    melt = rng.random(size).astype(np.float32) * (rng.random(size) < 0.5)
+    for day, first in enumerate(rng.integers(0, shape[1] // 2, count)):
+        melt[day, :, :first] = np.nan
+        melt[day, :, first + shape[1] // 2 :] = np.nan
+    sar = rng.random(size).astype(np.float32)
+    sar[rng.random(size) < 0.2] = np.nan
+    return {
+        "melt_fraction": np.where(melt_static(shape)["land"] > 0, melt, np.nan).astype(np.float32),
+        "brightness_temperature": rng.uniform(180, 270, size).astype(np.float32),
+        "brightness_temperature_smooth": rng.uniform(190, 250, size).astype(np.float32),
+        "winter_brightness_temperature": rng.uniform(170, 220, size).astype(np.float32),
+        "liquid_water": rng.uniform(0, 0.02, size).astype(np.float32),
+        "liquid_water_smooth": rng.uniform(0, 0.02, size).astype(np.float32),
+        "sar_mean": sar,
+        "sar_previous": np.round(sar**2, 4),
+    }
+
+
+def melt_static(shape: tuple[int, int] = MELT_SHAPE) -> dict[str, np.ndarray]:
+    """Static fields of `meltwater`: a slope from the sea in the first columns."""
+    land = np.ones(shape, np.int8)
+    land[:, :5] = 0
+    altitude = np.broadcast_to(np.linspace(0, 2500, shape[1], dtype=np.float32), shape)
+    return {"surface_altitude": altitude.copy(), "land": land}
+
+
+def make_melt_dataset(folder: Path, counts: dict[str, int] | None = None, shape=MELT_SHAPE, **options) -> Path:
+    """A folder of shards of `meltwater`, one day a sample, 100 m apart."""
+    counts = counts or {"train": 6, "validation": 2, "test": 3}
+    y = (("y",), 1000.0 - 100 * np.arange(shape[0]), {"units": "m", "standard_name": "projection_y_coordinate"})
+    x = (("x",), 100.0 * np.arange(shape[1]), {"units": "m", "standard_name": "projection_x_coordinate"})
+    crs = ((), np.int32(0), {"grid_mapping_name": "polar_stereographic", "crs_wkt": "..."})
+    defaults = {
+        "provenance": {"source": "test"},
+        "simulated": True,
+        "gap_seconds": 0,
+        "samples_per_shard": 4,
+        "coordinates": {"y": y, "x": x, "crs": crs},
+        "static": melt_static(shape),
+    }
+    first = 0
+    with DatasetWriter(folder, Meltwater(), **{**defaults, **options}) as writer:
+        for split, count in counts.items():
+            samples = table(count, first, step_seconds=10 * 86400.0, latitude=66.0, longitude=-38.0)
+            writer.add(split, melt_fields(count, first, shape), samples)
+            first += count
     return folder
