@@ -15,7 +15,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 from scipy.interpolate import RegularGridInterpolator
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import binary_closing, distance_transform_edt, gaussian_filter, label
 
 from ...errors import DataError, check
 from ..shards import NETCDF_LOCK
@@ -26,6 +26,7 @@ RESOLUTION_M = 100.0
 GENERATED_ORIGIN = (236_200.0, -2_444_000.0)  # upper left corner of a generated terrain: east Greenland
 EQUILIBRIUM_M = 800.0  # surface altitude where the surface mass balance is 0, as around Helheim Glacier
 
+_SEAM = 4
 _ALTITUDE_NAMES = ("surf_elv", "surface", "surface_altitude", "dem", "elevation")
 _MASK_NAMES = ("surf_mask", "mask", "land_mask")
 _BALANCE_NAMES = ("surf_SMB", "smb", "SMB", "surface_mass_balance")
@@ -116,8 +117,8 @@ def read_terrain(files: Sequence[str | Path], balance_file: str | Path | None = 
     """Reads terrain from NetCDF or HDF5 files in EPSG:3413 and resamples it to 100 m.
 
     Altitude and surface mass balance are interpolated bilinearly, masks take their nearest value; where files overlap,
-    the first one that knows a pixel wins. Pixels that no file knows are masked as ocean is. Outside the mass balance
-    file its own mean by altitude (in bins of 150 m) is used.
+    the first one that knows a pixel wins, and a seam of a few pixels between them is bridged. Pixels that no file knows
+    are masked as ocean is. Outside the mass balance file its own mean by altitude (in bins of 150 m) is used.
 
     Args:
         files: Each with an altitude in m (`surf_elv`, `surface`, ...), `x` and `y` (or `surf_x`, `surf_y`) in m, and a
@@ -142,6 +143,7 @@ def read_terrain(files: Sequence[str | Path], balance_file: str | Path | None = 
         kind = found["mask"].at(x, y, "nearest") if "mask" in found else np.where(values > 0, 2.0, 0.0)
         free = np.isnan(altitude) & np.isfinite(values)
         altitude, mask = np.where(free, values, altitude), np.where(free, kind, mask)
+    altitude, mask = _bridge(altitude, mask)
     land = np.isfinite(altitude) & (mask > 0)
     altitude = np.where(land, np.nan_to_num(altitude).clip(0), 0).astype(np.float32)
     balance, said = balance_of_altitude(altitude), "surface mass balance by altitude"
@@ -150,6 +152,22 @@ def read_terrain(files: Sequence[str | Path], balance_file: str | Path | None = 
         balance, said = _fill_by_altitude(read, altitude), f"surface mass balance of {Path(balance_file).name}"
     names = ", ".join(Path(file).name for file in files)
     return Terrain(altitude, land, land & (mask >= 2), balance, left, top, f"terrain of {names}; {said}")
+
+
+def _bridge(altitude: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fills the seam between neighbouring files, up to 2 `_SEAM` pixels wide: altitude linear along x, mask nearest."""
+    known = np.isfinite(altitude)
+    padded = np.pad(known, _SEAM, mode="edge")
+    closed = binary_closing(padded, iterations=_SEAM)[_SEAM:-_SEAM, _SEAM:-_SEAM]
+    altitude, mask = altitude.copy(), mask.copy()
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    gap = closed & ~known
+    mask[gap] = mask[tuple(nearest)][gap]
+    for row in np.flatnonzero(gap.any(axis=1)):
+        there = np.flatnonzero(known[row])
+        if there.size:
+            altitude[row, gap[row]] = np.interp(np.flatnonzero(gap[row]), there, altitude[row, there])
+    return altitude, mask
 
 
 def _edges(field: _Field) -> tuple[float, float, float, float]:
