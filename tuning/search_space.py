@@ -73,14 +73,62 @@ _SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "full": {"filters": (16, 32, 64), "depth": (3, 4, 5, 6), "batch_size": (2, 4, 8, 16)},
 }
 
+_KING2024: Space = (
+    Parameter(
+        "learning_rate",
+        (5e-7, 1.6e-6, 5e-6, 1.6e-5, 5e-5, 1.6e-4, 5e-4, 1.6e-3, 5e-3, 1.6e-2, 5e-2),
+        default=5e-5,
+    ),
+    Parameter("l2", (1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2), default=1e-5),
+    Parameter("dropout", (0.01, 0.1, 0.2, 0.5), default=0.2),
+    Parameter("optimizer", ("adam", "sgd", "rmsprop"), ordered=False, default="adam"),
+    Parameter("upsampling", ("bilinear", "nearest"), ordered=False, default="bilinear"),
+    Parameter("filters", (16, 32, 64), default=32),
+    Parameter("depth", (4, 5, 6, 7), default=5),
+    Parameter("batch_size", (2, 4, 8, 16), default=16),
+)
+# Published search spaces, by the name of the training preset that says what is not searched.
+PRESET_SPACES: dict[str, Space] = {"king2024": _KING2024, "king2024_era5": _KING2024}
 
-def search_space(task: Task, model: str, image_shape: tuple[int, int], samples: int, size: str) -> Space:
+
+def preset_space(name: str, model: str, image_shape: tuple[int | None, int | None], samples: int) -> Space:
+    """A published search space, as far as images, data and model allow it.
+
+    King et al. 2024 search depths of 3 to 6 poolings (4 to 7 scales, which is what `depth` counts), batches of 2 to 16,
+    learning rates from 5e-7 to 5e-2 and L2 penalties from 1e-5 to 1e-2 (here in half decades), 16 to 64 filters at the
+    first scale, four dropout rates, three optimizers and two ways of upsampling. The first point is what they found.
+
+    Args:
+        name: One of `PRESET_SPACES`.
+        model: Name of the builder; parameters that it does not have are left out.
+        image_shape: Rows and columns.
+        samples: Samples of the training split.
+
+    Raises:
+        InputError: If there is no such space, or no depth fits the images.
+
+    Reference: King et al. 2024, AIES-D-23-0063.
+    """
+    check_choice(name, sorted(PRESET_SPACES), "preset")
+    check_choice(model, sorted(MODELS), "model")
+    parameters = {p.name: p for p in PRESET_SPACES[name]}
+    if "upsampling" not in inspect.signature(MODELS[model]).parameters:
+        del parameters["upsampling"]
+    for shape, values in _possible(
+        {n: parameters[n].values for n in ("depth", "batch_size")}, model, image_shape, samples
+    ).items():
+        default = parameters[shape].default
+        parameters[shape] = Parameter(shape, values, default=default if default in values else values[-1])
+    return tuple(parameters.values())
+
+
+def search_space(task: Task, model: str, image_shape: tuple[int | None, int | None], samples: int, size: str) -> Space:
     """The parameters to search.
 
     Args:
         task: The task.
         model: Name of the builder.
-        image_shape: Rows and columns; the depth is limited to what they divide by.
+        image_shape: Rows and columns, None where they vary; the depth is limited to what they divide by.
         samples: Samples of the training split; the batch size is limited to half of them.
         size: "small" for minutes on a CPU, "full" for an accelerator.
 
@@ -89,10 +137,7 @@ def search_space(task: Task, model: str, image_shape: tuple[int, int], samples: 
     """
     check_choice(model, sorted(MODELS), "model")
     check_choice(size, SIZES, "space")
-    shapes: dict[str, tuple[int, ...]] = dict(_SHAPES[size])
-    shapes["batch_size"] = tuple(b for b in shapes["batch_size"] if 2 * b <= samples) or (1,)
-    shapes["depth"] = tuple(d for d in shapes["depth"] if _depth_fits(model, d, image_shape))
-    check(bool(shapes["depth"]), "No depth of the search divides the images; choose another size.", images=image_shape)
+    shapes = _possible(_SHAPES[size], model, image_shape, samples)
     parameters = {p.name: p for p in (*_COMMON, *_BY_KIND[task.kind])}
     if size == "full":
         parameters["learning_rate"] = Parameter("learning_rate", _FULL_LEARNING_RATES, default=5e-4)
@@ -101,6 +146,16 @@ def search_space(task: Task, model: str, image_shape: tuple[int, int], samples: 
         values = shapes[name]
         parameters[name] = Parameter(name, values, default=values[len(values) // 2])
     return tuple(parameters.values())
+
+
+def _possible(
+    shapes: Mapping[str, tuple[Any, ...]], model: str, image_shape: tuple[int | None, int | None], samples: int
+) -> dict[str, tuple[Any, ...]]:
+    """Depths that the images divide by and batch sizes that leave two steps an epoch."""
+    batches = tuple(b for b in shapes["batch_size"] if 2 * b <= samples) or (1,)
+    depths = tuple(d for d in shapes["depth"] if _depth_fits(model, d, image_shape))
+    check(bool(depths), "No depth of the search divides the images; choose another size.", images=image_shape)
+    return {**shapes, "batch_size": batches, "depth": depths}
 
 
 def without(space: Space, fixed: Mapping[str, Any]) -> Space:
@@ -128,7 +183,8 @@ def configuration(base: RunConfig, point: Mapping[str, Any]) -> RunConfig:
     Args:
         base: What all runs of the sweep share; its model is resolved.
         point: Values by parameter name. `filters` and `depth` become the builder's `filters`, `decay_at` the fractions
-            of the epochs at which the learning rate decays: there, and half-way from there to the end.
+            of the epochs at which the learning rate decays: there, and half-way from there to the end; other names
+            that a run does not have are options of the builder.
     """
     point = dict(point)
     options = dict(base.model_options)
@@ -138,17 +194,19 @@ def configuration(base: RunConfig, point: Mapping[str, Any]) -> RunConfig:
         at = float(point.pop("decay_at"))
         point["decay_epochs"] = (at, (1 + at) / 2)
     known = {f.name for f in dataclasses.fields(RunConfig)}
+    for name in (set(point) - known) & set(inspect.signature(MODELS[str(base.model)]).parameters):
+        options[name] = point.pop(name)
     if unknown := sorted(set(point) - known):
         raise InputError(f"A point of the search has parameters that no run has: {', '.join(unknown)}.")
     return dataclasses.replace(base, model_options=options, **point)
 
 
-def _depth_fits(model: str, depth: int, image_shape: tuple[int, int]) -> bool:
+def _depth_fits(model: str, depth: int, image_shape: tuple[int | None, int | None]) -> bool:
     """Whether the builder takes that many scales on images of that size."""
     if model == "sgmagnet" and depth < 3:  # its generator works at three scales
         return False
     halvings = depth if model == "segnet" else depth - 1  # each scale of a SegNet ends in a pooling
-    return all(n % 2**halvings == 0 for n in image_shape)
+    return all(n is None or n % 2**halvings == 0 for n in image_shape)
 
 
 def _filters(model: str, first: int, depth: Any) -> list[int]:

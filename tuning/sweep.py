@@ -2,10 +2,13 @@
 
     python tuning/sweep.py                                   simulated cloud scenes, a few minutes on two cores
     python tuning/sweep.py --task blind_zone --data DIR --max-trials 30 --epochs 100 --out DIR
+    python tuning/sweep.py --task blind_zone --preset king2024 --data DIR --max-trials 50 --epochs 60 --out DIR
     python tuning/sweep.py --resume ...                      goes on where the same sweep was interrupted
 
 The score of a trial is the best mean of three epochs in a row of the monitored validation metric (macro F1, or MAE in
 physical units), which one lucky epoch cannot make. Losses are not compared: they differ from trial to trial.
+That holds for the published search as well: King et al. 2024 compare validation losses, which contain the L2 penalty
+that is itself searched and the outputs of deep supervision; the MAE in dBZ is the same loss without both.
 """
 
 from __future__ import annotations
@@ -26,11 +29,12 @@ if __package__ in (None, ""):  # run as a file: make `tuning` a package that can
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from cloudkeras.cli import run_safely
-from cloudkeras.commands.train import parse_settings, show_progress
-from cloudkeras.errors import InputError, check
+from cloudkeras.commands.train import merged, parse_settings, show_progress
+from cloudkeras.errors import InputError, check, check_choice
 from cloudkeras.tasks import TASKS, get_task
 from cloudkeras.training.checkpoint import lock_folder, write_json
 from cloudkeras.training.config import JIT_MODES, PRECISIONS, RunConfig, read_json_object
+from cloudkeras.training.presets import preset
 
 DEFAULT_SAMPLES = {"cloud_phase": 48, "blind_zone": 48}
 
@@ -47,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="sweep.py", description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--task", choices=sorted(TASKS), default="cloud_phase")
+    add("--task", choices=sorted(TASKS), help="default cloud_phase, or the preset's")
+    add("--preset", metavar="NAME", help="published search space and training: king2024, king2024_era5")
     add("--data", type=Path, help="folder of shards; without it, data are simulated")
     add("--model", help="builder; by default the task's own")
     add("--max-trials", type=_positive, default=8, metavar="N", help="trials in all (default 8)")
@@ -84,9 +89,11 @@ def sweep(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If an option is not valid, `--out` holds another sweep, or no trial came out.
     """
-    task_options = parse_settings(arguments.set).get("task_options", {})
+    published = _preset_fields(arguments)
+    arguments.task = arguments.task or published.get("task", "cloud_phase")
+    task_options = {**published.get("task_options", {}), **parse_settings(arguments.set).get("task_options", {})}
     task = get_task(arguments.task, **task_options)
-    model = arguments.model or task.default_model
+    model = arguments.model or published.get("model") or task.default_model
     out = arguments.out or Path("sweeps") / f"{task.name}-{model}-{arguments.seed}"
     check(
         arguments.resume or not (out / "sweep.json").exists(),
@@ -134,6 +141,27 @@ def simulated_data(arguments: argparse.Namespace, out: Path) -> Path:
     return folder
 
 
+def _preset_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a preset says of runs and the search leaves open; nothing without a preset.
+
+    Epochs and patience are those of the sweep; the decays come at the published fractions of the epochs (0.9 and 0.95),
+    which are the defaults.
+
+    Raises:
+        InputError: If there is no such preset, it is for another task, or another search space was asked for.
+    """
+    if arguments.preset is None:
+        return {}
+    from tuning.search_space import PRESET_SPACES
+
+    check_choice(arguments.preset, sorted(PRESET_SPACES), "preset")
+    check(arguments.space == "auto", "`--preset` names a search space; leave out `--space`.", space=arguments.space)
+    fields = preset(arguments.preset, task=arguments.task, model=arguments.model)
+    searched = {p.name for p in PRESET_SPACES[arguments.preset]}
+    fields["model_options"] = {k: v for k, v in fields["model_options"].items() if k not in searched}
+    return {k: v for k, v in fields.items() if k not in searched and k not in ("epochs", "patience", "decay_epochs")}
+
+
 def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, out: Path) -> None:
     import keras_tuner
 
@@ -141,14 +169,18 @@ def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, ou
     from cloudkeras.training.environment import accelerators, device_name
     from tuning.finish import finish
     from tuning.oracle import SweepOracle
-    from tuning.search_space import search_space, size_of, without
+    from tuning.search_space import preset_space, search_space, size_of, without
     from tuning.trials import SweepTuner, ranked
 
     base = _base_configuration(arguments, model, data)
     dataset, task = ShardDataset.open(data), base.make_task()
     check(dataset.task_name == task.name, f"{data} holds shards of the task {dataset.task_name!r}.", task=task.name)
-    size = arguments.space if arguments.space != "auto" else "full" if accelerators() else "small"
-    space = search_space(task, model, dataset.image_shape(task), dataset.num_samples("train"), size)
+    images, samples = dataset.image_shape(task), dataset.num_samples("train")
+    if arguments.preset:
+        size, space = arguments.preset, preset_space(arguments.preset, model, images, samples)
+    else:
+        size = arguments.space if arguments.space != "auto" else "full" if accelerators() else "small"
+        space = search_space(task, model, images, samples, size)
     space = without(space, {**base.model_options, **({"depth": 0} if "filters" in base.model_options else {})})
     _remember(arguments, base, size, out)
     say(f"{task.name}, {model}, {dataset.num_samples('train')} training samples, on {device_name()}")
@@ -179,19 +211,19 @@ def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, ou
 
 def _base_configuration(arguments: argparse.Namespace, model: str, data: Path) -> RunConfig:
     """What all runs of the sweep share, with the task's defaults written out."""
-    options: dict[str, Any] = parse_settings(arguments.set)
-    return RunConfig(
-        data=str(data.resolve()),
-        task=arguments.task,
-        model=model,
-        epochs=arguments.epochs,
-        patience=arguments.patience,
-        seed=arguments.seed,
-        precision=arguments.precision,
-        jit=arguments.jit,
-        limit_train_batches=arguments.batch_limit,
-        **options,
-    ).resolved()
+    own: dict[str, Any] = {
+        "data": str(data.resolve()),
+        "task": arguments.task,
+        "model": model,
+        "epochs": arguments.epochs,
+        "patience": arguments.patience,
+        "seed": arguments.seed,
+        "precision": arguments.precision,
+        "jit": arguments.jit,
+        "limit_train_batches": arguments.batch_limit,
+        **parse_settings(arguments.set),
+    }
+    return RunConfig.from_dict(merged(_preset_fields(arguments), own)).resolved()
 
 
 def _remember(arguments: argparse.Namespace, base: RunConfig, size: str, out: Path) -> None:

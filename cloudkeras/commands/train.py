@@ -138,19 +138,19 @@ def config_from(arguments: argparse.Namespace) -> RunConfig:
     options = {name: value for name, value in options.items() if value is not None}
     if arguments.preset:
         task, model = (options.get(name, values.get(name)) for name in ("task", "model"))
-        values = _over(preset(arguments.preset, task=task, model=model), values)
+        values = merged(preset(arguments.preset, task=task, model=model), values)
     if options.get("patience") == "none":
         options["patience"] = None
-    return RunConfig.from_dict(_over({**values, **options}, parse_settings(arguments.set)))
+    return RunConfig.from_dict(merged({**values, **options}, parse_settings(arguments.set)))
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a configuration, `above` before `below`; options of task, model and loss one by one."""
-    merged = {**below, **above}
+    fields = {**below, **above}
     for name in (f"{group}_options" for group in _GROUPS):
         if isinstance(below.get(name), Mapping) and isinstance(above.get(name), Mapping):
-            merged[name] = {**below[name], **above[name]}
-    return merged
+            fields[name] = {**below[name], **above[name]}
+    return fields
 
 
 def parse_settings(items: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -10,7 +11,16 @@ from cloudkeras.errors import InputError
 from cloudkeras.models import MODELS
 from cloudkeras.tasks import get_task
 from cloudkeras.training import RunConfig
-from tuning.search_space import Parameter, configuration, neighbours, search_space, size_of, without
+from tuning.search_space import (
+    PRESET_SPACES,
+    Parameter,
+    configuration,
+    neighbours,
+    preset_space,
+    search_space,
+    size_of,
+    without,
+)
 
 PHASE, RADAR = get_task("cloud_phase"), get_task("blind_zone")
 
@@ -96,3 +106,30 @@ def test_neighbours_differ_by_one_step():
 def test_a_parameter_needs_different_values(values):
     with pytest.raises(InputError, match="value"):
         Parameter("a", values)
+
+
+def test_the_published_search_space():
+    """King et al. 2024: depth 3 .. 6 (poolings), batch 2 .. 16, rate 5e-7 .. 5e-2, L2 1e-5 .. 1e-2."""
+    space = preset_space("king2024", "unet3plus", (128, 128), 10_000)
+    assert values_of(space, "depth") == (4, 5, 6, 7)
+    assert values_of(space, "batch_size") == (2, 4, 8, 16)
+    assert values_of(space, "filters") == (16, 32, 64)
+    assert values_of(space, "dropout") == (0.01, 0.1, 0.2, 0.5)
+    assert set(values_of(space, "optimizer")) == {"adam", "sgd", "rmsprop"}
+    assert set(values_of(space, "upsampling")) == {"bilinear", "nearest"}
+    for name, ends in (("learning_rate", (5e-7, 5e-2)), ("l2", (1e-5, 1e-2))):
+        values = values_of(space, name)
+        assert (values[0], values[-1]) == ends
+        steps = [math.log10(b / a) for a, b in itertools.pairwise(values)]
+        assert steps == pytest.approx([0.5] * len(steps), abs=0.01)
+    assert all(p.default in p.values for s in PRESET_SPACES.values() for p in s)
+    assert values_of(preset_space("king2024", "unet3plus", (48, 48), 12), "depth") == (4, 5)
+    assert values_of(preset_space("king2024", "unet3plus", (48, 48), 12), "batch_size") == (2, 4)
+    assert "upsampling" not in names(preset_space("king2024", "segnet", (128, 128), 100))
+    with pytest.raises(InputError, match="`preset` is one of 'king2024', 'king2024_era5'"):
+        preset_space("geiss2021", "unet3plus", (128, 128), 100)
+
+
+def test_options_of_the_builder_may_be_searched():
+    config = configuration(RunConfig("d", model="unet3plus", task="blind_zone"), {"upsampling": "nearest", "l2": 1e-4})
+    assert config.model_options == {"upsampling": "nearest"} and config.l2 == 1e-4

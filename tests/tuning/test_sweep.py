@@ -233,3 +233,33 @@ def test_without_data_it_simulates_once(tmp_path, monkeypatch):
         assert (sweep.simulated_data(parsed, tmp_path) / "manifest.json").exists()
     assert made == [(20, 16, 4)]
     assert not (tmp_path / ".partial-data").exists()
+
+
+def base_of(*words):
+    arguments = sweep._parser().parse_args(["--preset", "king2024", *words])
+    arguments.task = "blind_zone"
+    return sweep._base_configuration(arguments, arguments.model or "unet3plus", Path("d"))
+
+
+def test_a_preset_gives_the_runs_what_is_not_searched():
+    base = base_of("--epochs", "20")
+    assert base.model_options == {"skip_channels": 32, "deep_supervision": True, "mc_dropout": True}
+    assert (base.epochs, base.patience, base.decay_at) == (20, 4, (18, 19))
+    assert (base.task_options["ramp_rows"], base.loss, base.monitor) == ([1, 9], "masked_mae", "val_mae")
+    fixed = base_of("--set", "model.filters=[4,8]", "--set", "task.blind_rows=4", "--model", "unet")
+    assert fixed.model_options == {"mc_dropout": True, "filters": [4, 8]} and fixed.task_options["blind_rows"] == 4
+
+
+def test_a_sweep_of_the_published_space(shards, tmp_path, only_search):
+    out = tmp_path / "sweep"
+    words = ["--preset", "king2024", "--data", str(shards), "--out", str(out), "--max-trials", "1", "--epochs", "1"]
+    words += ["--retrain-epochs", "1", "--bootstrap", "20", *FIXED, "--model", "unet"]
+    assert sweep.main(words) == 0
+    (row,) = table(out)
+    published = {"learning_rate": "5e-05", "l2": "1e-05", "dropout": "0.2", "optimizer": "adam", "batch_size": "4"}
+    assert {name: row[name] for name in published} == published
+    assert row["upsampling"] == "bilinear" and "depth" not in row
+    best = load_run(out / "best").config
+    assert best.model == "unet" and best.model_options["mc_dropout"] is True
+    assert json.loads((out / "sweep.json").read_text())["settings"]["space"] == "king2024"
+    assert sweep.main([*words, "--space", "full"]) == 2
