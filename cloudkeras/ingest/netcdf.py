@@ -141,7 +141,7 @@ def read_constant(dataset: netCDF4.Dataset, names: Sequence[str], profiles: int)
     )
 
 
-def read_times(dataset: netCDF4.Dataset, name: str = "time", *, ordered: bool = True) -> np.ndarray:
+def read_times(dataset: netCDF4.Dataset, name: str = "time", *, ordered: bool = True, least: int = 2) -> np.ndarray:
     """A time coordinate in seconds since 1970-01-01 UTC, strictly increasing unless `ordered` is false.
 
     Understands "hours since 2021-01-04 ..." (UTC) and, as older Cloudnet files have it, "decimal hours since midnight"
@@ -153,8 +153,9 @@ def read_times(dataset: netCDF4.Dataset, name: str = "time", *, ordered: bool = 
     path = dataset.filepath()
     values = read_variable(dataset, name)
     unit, epoch = _time_unit(dataset, name)
-    if values.ndim != 1 or values.size < 2:
-        raise DataError(path, variable=name, expected="two times or more along one dimension", found=f"{values.shape}")
+    if values.ndim != 1 or values.size < least:
+        count = "two times" if least == 2 else "one time"
+        raise DataError(path, variable=name, expected=f"{count} or more along one dimension", found=f"{values.shape}")
     if not np.isfinite(values).all():
         raise DataError(path, variable=name, expected="no missing time", found=f"{np.isnan(values).sum()} missing")
     back = np.flatnonzero(np.diff(values) <= 0)

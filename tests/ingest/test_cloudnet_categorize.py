@@ -53,7 +53,7 @@ def test_what_the_record_says(tmp_path):
         tmp_path / "c.nc", [1.0, 1.5], HEIGHT, np.full((2, 6), -5.0), np.zeros((2, 6)), np.zeros((2, 6))
     )
     record = read_radar(path)
-    np.testing.assert_allclose(record.time, 1609718400 + np.array([3600, 5400]))
+    np.testing.assert_array_equal(record.time, 1609718400 + np.array([3600, 5400]))
     np.testing.assert_allclose(record.height, HEIGHT - 11)
     assert record.product == "cloudnet-categorize" and record.variable == "Z" and "1.made-up" in record.identifier
     assert (record.frequency_ghz, record.altitude) == (94.0, 11.0) and "Cloudnet categorize" in record.source
