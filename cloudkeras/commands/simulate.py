@@ -1,11 +1,11 @@
-"""Make shards of simulated scenes (simulated, not observed), or one simulated scene file."""
+"""Make shards of simulated scenes, one simulated scene file, or the rasters of a simulated meltwater benchmark."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..datasets.synthetic import SIMULATORS, simulate
@@ -17,7 +17,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="cloud_phase", help=f"one of {', '.join(SIMULATORS)} (default: %(default)s)")
     parser.add_argument("--out", required=True, help="folder of the shards, or the file of a scene (.nc)")
     parser.add_argument("--samples", type=int, help="scenes in all (default: 200)")
-    parser.add_argument("--size", type=int, help="rows and columns of a scene, in pixels (default: 128)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="rows and columns of a scene, in pixels (default: 128; two numbers for meltwater, default 256)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument(
@@ -34,12 +40,69 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar=("Y", "X"),
         help="make one scene of Y rows and X columns instead of shards",
     )
+    rasters = parser.add_argument_group("meltwater", "rasters in the layout of MeltwaterBench, over a terrain")
+    rasters.add_argument(
+        "--years", nargs="+", metavar="YEAR", help="such as 2017-2023, or 2018 2020 (the default: 2017-2023)"
+    )
+    rasters.add_argument(
+        "--terrain", nargs="+", type=Path, metavar="FILE", help="altitude and mask (default: generated)"
+    )
+    rasters.add_argument(
+        "--surface-mass-balance", type=Path, metavar="FILE", help="surface mass balance on that terrain"
+    )
+    rasters.add_argument(
+        "--truth", action="store_true", default=None, help="also write each day without noise and gaps"
+    )
+
+
+_MELTWATER_OPTIONS = ("years", "terrain", "surface_mass_balance", "truth")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `cloudkeras simulate`."""
     check_choice(arguments.task, tuple(SIMULATORS), "task")
+    if arguments.task == "meltwater":
+        return _simulate_rasters(arguments)
+    given = {name: getattr(arguments, name) for name in _MELTWATER_OPTIONS if getattr(arguments, name) is not None}
+    for name, value in given.items():
+        check(False, f"`--{name.replace('_', '-')}` goes with `--task meltwater`.", **{name: value})
+    check(arguments.size is None or len(arguments.size) == 1, "`--size` is one number.", size=arguments.size)
     return _simulate_one_scene(arguments) if arguments.scene else _simulate_shards(arguments)
+
+
+def _simulate_rasters(arguments: argparse.Namespace) -> int:
+    for name in ("samples", "fractions", "scene"):
+        value = getattr(arguments, name)
+        check(value is None, f"`--{name}` does not go with `--task meltwater`.", **{name: value})
+    size = arguments.size
+    check(size is None or len(size) <= 2, "`--size` is rows and columns.", size=size)
+    options = {"years": parse_years(arguments.years)} if arguments.years else {}
+    out = simulate(
+        arguments.task,
+        Path(arguments.out),
+        size=None if size is None else (size[0], size[-1]),
+        seed=arguments.seed,
+        jobs=arguments.jobs,
+        terrain=arguments.terrain or (),
+        surface_mass_balance=arguments.surface_mass_balance,
+        truth=bool(arguments.truth),
+        progress=_progress_line("days"),
+        **options,
+    )
+    print(f"simulated rasters (seed {arguments.seed}) are in {out}")
+    print(f"shards of them: cloudkeras ingest meltwaterbench {out} --out FOLDER")
+    return 0
+
+
+def parse_years(words: Sequence[str]) -> tuple[int, ...]:
+    """Years from words like "2017-2019" and "2021"."""
+    years: list[int] = []
+    for word in words:
+        first, _, last = word.partition("-")
+        check(first.isdigit() and (last or first).isdigit(), "`--years` are like 2017-2023 or 2018 2020.", years=word)
+        years += range(int(first), int(last or first) + 1)
+    check(len(years) > 0, "`--years` run forwards.", years=list(words))
+    return tuple(years)
 
 
 def _simulate_one_scene(arguments: argparse.Namespace) -> int:
@@ -70,7 +133,7 @@ def _simulate_shards(arguments: argparse.Namespace) -> int:
         arguments.task,
         Path(arguments.out),
         samples=200 if arguments.samples is None else arguments.samples,
-        size=128 if arguments.size is None else arguments.size,
+        size=128 if arguments.size is None else arguments.size[0],
         seed=arguments.seed,
         jobs=arguments.jobs,
         fractions=tuple(arguments.fractions or (0.7, 0.15, 0.15)),
@@ -80,8 +143,8 @@ def _simulate_shards(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _progress_line() -> Callable[[int, int], None]:
-    """A callback that writes scenes done and time left: one line redrawn on a terminal, else one every 10 percent."""
+def _progress_line(what: str = "scenes") -> Callable[[int, int], None]:
+    """A callback that writes what is done and time left: one line redrawn on a terminal, else one every 10 percent."""
     start = time.monotonic()
     first: list[int] = []
     shown = [-1]
@@ -96,7 +159,7 @@ def _progress_line() -> Callable[[int, int], None]:
         shown[0] = step
         made = done - first[0]
         left = (time.monotonic() - start) / made * (total - done) if made else None
-        text = f"simulating: {done} of {total} scenes" + (f", {_clock(left)} left" if left is not None else "")
+        text = f"simulating: {done} of {total} {what}" + (f", {_clock(left)} left" if left is not None else "")
         end = "\n" if not terminal or done >= total else ""
         print(f"\r{text:60}" if terminal else text, end=end, file=sys.stderr, flush=True)
 

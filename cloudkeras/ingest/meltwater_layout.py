@@ -19,9 +19,9 @@ All rasters have one band and one grid, 2863 rows x 1633 columns of 100 m; a day
 a file of its name. A PMW day with any NaN is left out by the authors. The name `MARv3.14_nearest` says that MAR was put
 on the grid by its nearest cell; that the authors blur PMW "to smooth out the sharp edges" says the same of PMW.
 
-Not stated in what was read, and decided here: the projection of the rasters (they say it themselves: any grid that
-GDAL knows is taken from the melt rasters); integer rasters (refused without a scale); the folder names of other versions of the
-data (`SAR/*/HH_PercentMelt`, `PMW*`, `MAR/*/WA1`, as in the authors' sample, are found too).
+Not stated in what was read, and decided here: the projection of the rasters (each says it itself; the melt rasters'
+grid is the one that all others are brought to); integer rasters (refused without a scale); the folder names of other
+versions of the data (`SAR/*/HH_PercentMelt`, `PMW*`, `MAR/*/WA1`, as in the authors' sample, are found too).
 """
 
 from __future__ import annotations

@@ -28,7 +28,14 @@ def test_scene(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--task", "meltwater"), "`task` is one of 'cloud_phase', 'blind_zone'"),
+        (("--task", "snowfall"), "`task` is one of 'cloud_phase', 'blind_zone', 'meltwater'"),
+        (("--truth",), "`--truth` goes with `--task meltwater`"),
+        (("--years", "2018"), "`--years` goes with `--task meltwater`"),
+        (("--size", 16, 16), "`--size` is one number"),
+        (("--task", "meltwater", "--samples", 3), "`--samples` does not go with `--task meltwater`"),
+        (("--task", "meltwater", "--years", "2019-2018"), "`--years` run forwards"),
+        (("--task", "meltwater", "--years", "soon"), "`--years` are like 2017-2023"),
+        (("--task", "meltwater", "--size", 8), "`size` is at least 16"),
         (("--samples", 0), "`samples` is positive"),
         (("--samples", 5, "--size", 4), "`size` is rows and columns between 16 and 2000"),
         (("--jobs", 0), "`jobs` is positive"),

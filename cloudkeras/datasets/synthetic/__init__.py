@@ -11,17 +11,20 @@ from ...errors import check_choice
 SIMULATORS: dict[str, str] = {
     "cloud_phase": "cloudkeras.datasets.synthetic.dataset:simulate_dataset",
     "blind_zone": "cloudkeras.datasets.synthetic.radar:simulate_dataset",
+    "meltwater": "cloudkeras.datasets.synthetic.melt_rasters:simulate_benchmark",
 }
-"""Task name to "module:function", all called as `(out, *, samples, size, seed, jobs, fractions, progress)`."""
+"""Task name to "module:function", called as `(out, *, samples, size, seed, jobs, fractions, progress)` and made into
+shards; but for "meltwater", which makes the rasters that `ingest` reads: `(out, *, years, size, seed, jobs, terrain,
+surface_mass_balance, truth, progress)`."""
 
 
 def simulate(task: str, out: str | Path, **options: Any) -> Path:
-    """Makes shards of simulated samples for a task.
+    """Makes shards of simulated samples for a task, or the rasters of a simulated meltwater benchmark.
 
     Args:
         task: One of `SIMULATORS`.
-        out: Folder of the shards.
-        **options: Those of the task's `simulate_dataset`: samples, size, seed, jobs, fractions, progress.
+        out: Folder of the shards or rasters.
+        **options: Those of the task's function; see `SIMULATORS`.
 
     Returns:
         The folder.

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from .melt_physics import MeltRules, next_water
-from .melt_surface import make_surface
+from .melt_surface import Surface, make_surface
 from .melt_terrain import Terrain, balance_of_altitude
 from .melt_weather import DayWeather, spread
 
@@ -50,7 +50,8 @@ class Cells:
         """Cells of `cell_m`, the last of them cut off by the edge."""
         step = cell_m / resolution_m
         starts = [np.rint(np.arange(0, n, step)).astype(int) for n in shape]
-        return cls(*(s[s < n] for s, n in zip(starts, shape, strict=True)), shape)
+        rows, columns = (s[s < n] for s, n in zip(starts, shape, strict=True))
+        return cls(rows, columns, shape)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Mean of each cell, float64."""
@@ -109,7 +110,7 @@ class RegionalModel:
         coarse = Terrain(
             altitude.astype(np.float32), self._land, self._land, balance_of_altitude(altitude), 0, 0, "", MAR_CELL_M
         )
-        self._rules = MeltRules.of(coarse.altitude - 1e3 * MAR_WARM_BIAS_K / 6.2, make_flat(coarse))
+        self._rules = MeltRules.of(coarse.altitude - 1e3 * MAR_WARM_BIAS_K / 6.2, _flat_surface(coarse))
         self._water = np.zeros(coarse.shape, np.float32)
 
     def step(self, weather: DayWeather) -> None:
@@ -122,11 +123,11 @@ class RegionalModel:
         return self._cells.pixels(content)
 
 
-def make_flat(terrain: Terrain):
+def _flat_surface(terrain: Terrain) -> Surface:
     """The surface of a coarse terrain: only bareness is known."""
     surface = make_surface(terrain)
     nothing = np.zeros(terrain.shape, np.float32)
-    return type(surface)(nothing, nothing, nothing, surface.bareness, nothing)
+    return Surface(nothing, nothing, nothing, surface.bareness, nothing)
 
 
 # ---- SAR -----------------------------------------------------------------------------------------------------------
