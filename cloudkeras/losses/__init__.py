@@ -1,10 +1,11 @@
 """Masked losses for classes and for values: what has no label (class -1, NaN) neither counts nor has a gradient.
 
 Every loss returns one value a sample, scaled so that the mean over the samples, which is Keras's default reduction,
-is the mean over the labelled voxels of the batch. A `sample_weight` of one number a sample multiplies that sample's
-share, as in Keras's own losses; in the losses that are a ratio over the batch (Dice, Jaccard) it weights the voxels of
-the sample inside the ratio. A batch without any label gives 0 and zero gradients. Under `tf.distribute` "batch" is the
-batch of one replica. All arithmetic is float32, whatever the precision policy of the model.
+is the mean over the labelled voxels of the batch (or, with `per_image`, the mean of the images' means). A
+`sample_weight` of one number a sample multiplies that sample's share, as in Keras's own losses; in the losses that are
+a ratio over the batch (Dice, Jaccard) it weights the voxels of the sample inside the ratio. A batch without any label
+gives 0 and zero gradients. Under `tf.distribute` "batch" is the batch of one replica. All arithmetic is float32,
+whatever the precision policy of the model.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import keras
 from ..errors import InputError, check_choice
 from .class_weighting import class_weights
 from .classification import DiceCompound, Focal, SoftDice, SoftJaccard, SparseCrossentropy
-from .regression import MaskedMAE, MaskedMSE, MaskedSSIM, UNet3PlusHybrid
+from .regression import MaskedBCE, MaskedMAE, MaskedMSE, MaskedSSIM, UNet3PlusHybrid
 
 __all__ = [
     "LOSSES",
     "DiceCompound",
     "Focal",
+    "MaskedBCE",
     "MaskedMAE",
     "MaskedMSE",
     "MaskedSSIM",
@@ -42,6 +44,7 @@ LOSSES: dict[str, type[keras.losses.Loss]] = {
     "dice_compound": DiceCompound,
     "masked_mae": MaskedMAE,
     "masked_mse": MaskedMSE,
+    "masked_bce": MaskedBCE,
     "masked_ssim": MaskedSSIM,
     "unet3plus_hybrid": UNet3PlusHybrid,
 }

@@ -1,4 +1,9 @@
-"""Losses on values: MAE, MSE, SSIM and the hybrid of UNet 3+. A NaN in the truth counts for nothing."""
+"""Losses on values: MAE, MSE, cross-entropy, SSIM and the hybrid of UNet 3+. A NaN in the truth counts for nothing.
+
+Two options make the masked losses those of MeltwaterBench (arXiv 2512.12142): `from_logits` puts predictions through a
+sigmoid first, for a target between 0 and 1, and `per_image` takes the mean of each image over its labelled pixels,
+sum(loss * labelled) / max(labelled, 1), and then the mean of the images; one without any label counts there as 0.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +14,115 @@ import numpy as np
 from keras import ops
 
 from ..errors import check
-from .base import MaskedLoss, batch_mean, per_sample, serializable
+from .base import TINY, MaskedLoss, batch_mean, per_sample, serializable
 
 
-def _labelled_values(y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+def _labelled_values(y_true: Any, y_pred: Any, from_logits: bool = False) -> tuple[Any, Any, Any]:
     """Truth, prediction and float mask; both are 0 where the truth is NaN, so that no gradient passes there."""
     if len(y_true.shape) == len(y_pred.shape) - 1:
         y_true = ops.expand_dims(y_true, -1)
+    y_pred = ops.sigmoid(y_pred) if from_logits else y_pred
     labelled = ops.logical_not(ops.isnan(y_true))
     zeros = ops.zeros_like(y_pred)
     return ops.where(labelled, y_true, zeros), ops.where(labelled, y_pred, zeros), ops.cast(labelled, "float32")
 
 
+class _ImageLoss(MaskedLoss):
+    """Base of the losses that may be averaged image by image and take logits of a fraction."""
+
+    def __init__(self, from_logits: bool, per_image: bool, name: str, reduction: str | None):
+        super().__init__(name, reduction)
+        self.from_logits, self.per_image = bool(from_logits), bool(per_image)
+        self._options = {"from_logits": self.from_logits, "per_image": self.per_image}
+
+    def _mean(self, loss: Any, mask: Any) -> Any:
+        """One value a sample of losses that are 0 where `mask` is."""
+        total, count = per_sample(loss), per_sample(mask)
+        return total / ops.maximum(count, 1) if self.per_image else batch_mean(total, count)
+
+
 @serializable
-class MaskedMAE(MaskedLoss):
+class MaskedMAE(_ImageLoss):
     """Mean absolute error over the pixels whose truth is not NaN.
 
     Args:
         name: Name of the loss.
         reduction: Keras reduction over the samples.
+        from_logits: Whether predictions are logits of a fraction.
+        per_image: Whether each image counts alike, rather than each pixel of the batch.
 
     Input shape:  truth (batch, ..., channels), or without the channel axis; predictions (batch, ..., channels).
     """
 
-    def __init__(self, name: str = "masked_mae", reduction: str | None = "sum_over_batch_size"):
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        name: str = "masked_mae",
+        reduction: str | None = "sum_over_batch_size",
+        from_logits: bool = False,
+        per_image: bool = False,
+    ):
+        super().__init__(from_logits, per_image, name, reduction)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        true, predicted, mask = _labelled_values(y_true, y_pred)
-        return batch_mean(per_sample(ops.abs(predicted - true)), per_sample(mask))
+        true, predicted, mask = _labelled_values(y_true, y_pred, self.from_logits)
+        return self._mean(ops.abs(predicted - true), mask)
 
 
 @serializable
-class MaskedMSE(MaskedLoss):
+class MaskedMSE(_ImageLoss):
     """Mean squared error over the pixels whose truth is not NaN.
 
     Args:
+        name: Name of the loss.
+        reduction: Keras reduction over the samples.
+        from_logits: Whether predictions are logits of a fraction.
+        per_image: Whether each image counts alike, rather than each pixel of the batch.
+
+    Input shape:  truth (batch, ..., channels), or without the channel axis; predictions (batch, ..., channels).
+    """
+
+    def __init__(
+        self,
+        name: str = "masked_mse",
+        reduction: str | None = "sum_over_batch_size",
+        from_logits: bool = False,
+        per_image: bool = False,
+    ):
+        super().__init__(from_logits, per_image, name, reduction)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        true, predicted, mask = _labelled_values(y_true, y_pred, self.from_logits)
+        return self._mean(ops.square(predicted - true), mask)
+
+
+@serializable
+class MaskedBCE(_ImageLoss):
+    """Binary cross-entropy -t log p - (1 - t) log(1 - p) over the pixels whose truth t, 0 to 1, is not NaN.
+
+    Args:
+        from_logits: Whether predictions are logits, which is the stable form, or fractions p.
+        per_image: Whether each image counts alike, rather than each pixel of the batch.
         name: Name of the loss.
         reduction: Keras reduction over the samples.
 
     Input shape:  truth (batch, ..., channels), or without the channel axis; predictions (batch, ..., channels).
     """
 
-    def __init__(self, name: str = "masked_mse", reduction: str | None = "sum_over_batch_size"):
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        from_logits: bool = True,
+        per_image: bool = False,
+        name: str = "masked_bce",
+        reduction: str | None = "sum_over_batch_size",
+    ):
+        super().__init__(from_logits, per_image, name, reduction)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         true, predicted, mask = _labelled_values(y_true, y_pred)
-        return batch_mean(per_sample(ops.square(predicted - true)), per_sample(mask))
+        if self.from_logits:
+            return self._mean((ops.softplus(predicted) - true * predicted) * mask, mask)
+        predicted = ops.clip(predicted, TINY, 1 - TINY)
+        return self._mean(-(true * ops.log(predicted) + (1 - true) * ops.log1p(-predicted)) * mask, mask)
 
 
 def gaussian_window(size: int, sigma: float) -> np.ndarray:
@@ -67,7 +133,7 @@ def gaussian_window(size: int, sigma: float) -> np.ndarray:
 
 
 @serializable
-class MaskedSSIM(MaskedLoss):
+class MaskedSSIM(_ImageLoss):
     """1 - structural similarity, averaged over the pixels whose truth is not NaN.
 
     Pixels without truth are 0 in both images and are left out of the average; so is what the window reaches beyond the
@@ -84,6 +150,8 @@ class MaskedSSIM(MaskedLoss):
         drop_border: Whether pixels nearer than half a window to the edge are left out.
         name: Name of the loss.
         reduction: Keras reduction over the samples.
+        from_logits: Whether predictions are logits of a fraction.
+        per_image: Whether each image counts alike, rather than each pixel of the batch.
 
     Input shape:  truth and predictions (batch, rows, columns, channels).
     Reference: Wang et al. 2004, doi 10.1109/TIP.2003.819861, equation 13.
@@ -99,14 +167,16 @@ class MaskedSSIM(MaskedLoss):
         drop_border: bool = False,
         name: str = "masked_ssim",
         reduction: str | None = "sum_over_batch_size",
+        from_logits: bool = False,
+        per_image: bool = False,
     ):
-        super().__init__(name, reduction)
+        super().__init__(from_logits, per_image, name, reduction)
         check(size >= 1 and size % 2 == 1, "`size` is an odd number of pixels.", size=size)
         check(sigma > 0 and data_range > 0, "`sigma` and `data_range` are above 0.", sigma=sigma, data_range=data_range)
         self.size, self.sigma, self.data_range = int(size), float(sigma), float(data_range)
         self.k1, self.k2, self.drop_border = float(k1), float(k2), bool(drop_border)
         names = ("size", "sigma", "data_range", "k1", "k2", "drop_border")
-        self._options = {name: getattr(self, name) for name in names}
+        self._options |= {name: getattr(self, name) for name in names}
 
     def _smooth(self, images: Any) -> Any:
         window = gaussian_window(self.size, self.sigma)
@@ -126,12 +196,12 @@ class MaskedSSIM(MaskedLoss):
         return means * (2 * (cross - mean_t * mean_p) + c2) / (variances + c2)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        true, predicted, mask = _labelled_values(y_true, y_pred)
+        true, predicted, mask = _labelled_values(y_true, y_pred, self.from_logits)
         loss = (1 - self.similarity(true, predicted)) * mask
         if self.drop_border and self.size > 1:
             border = slice(self.size // 2, -(self.size // 2))
             loss, mask = loss[:, border, border], mask[:, border, border]
-        return batch_mean(per_sample(loss), per_sample(mask))
+        return self._mean(loss, mask)
 
 
 @serializable

@@ -74,6 +74,7 @@ class DecodedMAE(keras.metrics.Metric):
         scale: Physical units per network unit.
         minimum: Smallest network value.
         maximum: Largest network value.
+        from_logits: Whether predictions are logits of a fraction, which go through a sigmoid first.
         name: Name of the metric.
         dtype: Not used; sums are float32 whatever the precision policy.
 
@@ -87,15 +88,18 @@ class DecodedMAE(keras.metrics.Metric):
         maximum: float = 1e30,
         name: str = "mae",
         dtype: Any = "float32",
+        from_logits: bool = False,
     ):
         check(scale > 0 and minimum < maximum, "`scale` is above 0 and `minimum` below `maximum`.", scale=scale)
         super().__init__(name=name, dtype="float32")
         self.scale, self.minimum, self.maximum = float(scale), float(minimum), float(maximum)
+        self.from_logits = bool(from_logits)
         self.error = self.add_variable((), initializer="zeros", name="error")
         self.count = self.add_variable((), initializer="zeros", name="count")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        y_pred = ops.sigmoid(y_pred) if self.from_logits else y_pred
         labelled = ops.logical_not(ops.isnan(y_true))
         true, predicted = (ops.clip(values, self.minimum, self.maximum) for values in (y_true, y_pred))
         difference = ops.where(labelled, ops.abs(predicted - true), ops.zeros_like(y_pred))
@@ -107,4 +111,4 @@ class DecodedMAE(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         options = {"scale": self.scale, "minimum": self.minimum, "maximum": self.maximum}
-        return {**super().get_config(), **options}
+        return {**super().get_config(), **options, "from_logits": self.from_logits}

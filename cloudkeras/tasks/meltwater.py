@@ -12,6 +12,7 @@ from ..errors import check, check_choice
 from .base import Fields, OutputRange, Task
 
 MELT_THRESHOLD = 0.1  # a fraction above it counts as melt (MeltwaterBench)
+LARGEST_LOGIT = 40.0
 
 _DIMS, _STATIC = ("sample", "y", "x"), ("y", "x")
 _FRACTION = Packing("i2", 1e-4, 0.0, -32768)
@@ -207,9 +208,12 @@ class Meltwater(Task):
         return 0.5 * (1 + xp.tanh(0.5 * outputs[..., 0]))
 
     def encode(self, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """(batch, y, x, 1): the logit, at most 14 either way."""
-        inside = np.clip(np.asarray(values, np.float64), 1e-6, 1 - 1e-6)
-        return np.log(inside / (1 - inside)).astype(np.float32)[..., None]
+        """(batch, y, x, 1): the logit; -40 for 0 and 40 for 1, of which `decode` makes 0 and 1 exactly."""
+        values = np.asarray(values, np.float64)
+        inside = np.clip(values, 1e-17, 1 - 1e-16)
+        logits = np.clip(np.log(inside / (1 - inside)), -LARGEST_LOGIT, LARGEST_LOGIT)
+        logits = np.where(values <= 0, -LARGEST_LOGIT, np.where(values >= 1, LARGEST_LOGIT, logits))
+        return logits.astype(np.float32)[..., None]
 
     def output_range(self) -> OutputRange:
         return OutputRange(0.0, 1.0, "1", 0.0, (("melt", MELT_THRESHOLD),))

@@ -121,8 +121,15 @@ def make_loss(config: RunConfig, task: Task, statistics: Mapping[str, Any]) -> k
     factory, options = LOSSES[str(config.loss)], dict(config.loss_options)
     parameters = inspect.signature(factory).parameters
     if task.kind == "classification":
-        check("from_logits" in parameters, f"The loss {config.loss!r} is not one for classes.", task=task.name)
+        check("class_weights" in parameters, f"The loss {config.loss!r} is not one for classes.", task=task.name)
         options.setdefault("from_logits", True)
+    told = task.loss_options()
+    check(
+        "from_logits" in parameters or not told.get("from_logits"),
+        f"The loss {config.loss!r} takes no logits, which is what networks of the task give.",
+        task=task.name,
+    )
+    options = {name: value for name, value in told.items() if name in parameters} | options
     if config.class_weights != "none" and "class_weights" not in options:
         if "class_weights" in parameters and task.kind == "classification":
             weights = class_weights(class_counts(task, statistics), str(config.class_weights))

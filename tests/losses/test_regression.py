@@ -6,7 +6,7 @@ import pytest
 from scipy.signal import convolve2d
 
 from cloudkeras.errors import InputError
-from cloudkeras.losses import MaskedMAE, MaskedMSE, MaskedSSIM, UNet3PlusHybrid, get_loss
+from cloudkeras.losses import MaskedBCE, MaskedMAE, MaskedMSE, MaskedSSIM, UNet3PlusHybrid, get_loss
 from cloudkeras.losses.regression import gaussian_window
 
 from .gradients import value_and_gradient
@@ -161,3 +161,75 @@ def test_wrong_options_are_named():
         MaskedSSIM(sigma=0)
     with pytest.raises(InputError, match="`echo_range` is the value"):
         UNet3PlusHybrid(echo_range=(0, -1))
+
+
+# ---- fractions, image by image (MeltwaterBench) --------------------------------------------------------------------
+
+FRACTIONS = {
+    "masked_mae": lambda t, p: np.abs(p - t),
+    "masked_mse": lambda t, p: (p - t) ** 2,
+    "masked_bce": lambda t, p: -t * np.log(p) - (1 - t) * np.log(1 - p),
+}
+
+
+def fractions(seed=0, shape=(4, 6, 7, 1)):
+    """Fractions of which the last image has none, and logits."""
+    rng = np.random.default_rng(seed)
+    true = rng.random(shape).astype(np.float32)
+    true[rng.random(shape) < 0.4] = np.nan
+    true[-1] = np.nan
+    return true, rng.normal(0, 3, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(FRACTIONS))
+def test_each_image_counts_alike_and_one_without_labels_counts_as_zero(name):
+    true, logits = fractions()
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    means = []
+    for t, p in zip(true, probability, strict=True):
+        valid = np.isfinite(t)
+        means.append(FRACTIONS[name](t[valid], p[valid]).sum() / max(valid.sum(), 1))
+    assert means[-1] == 0
+    loss = get_loss(name, from_logits=True, per_image=True)
+    assert float(loss(true, logits)) == pytest.approx(np.mean(means), rel=1e-5)
+    plain = get_loss(name, from_logits=False, per_image=True)
+    assert float(plain(true, probability.astype(np.float32))) == pytest.approx(np.mean(means), rel=1e-4)
+
+
+def test_two_images_by_hand():
+    # Image means 1 and 3, whatever their numbers of pixels: 2. Over all pixels it would be 2.5.
+    true = np.array([[0.0, np.nan, np.nan, np.nan], [0.0, 0.0, 0.0, np.nan]], np.float32)[..., None]
+    predicted = np.array([[1.0, 9, 9, 9], [3.0, 3, 3, 9]], np.float32)[..., None]
+    assert float(MaskedMAE(per_image=True)(true, predicted)) == pytest.approx(2.0)
+    # BCE at logit 0 is log 2, whatever the truth.
+    assert float(MaskedBCE(per_image=True)(true, np.zeros_like(true))) == pytest.approx(np.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["masked_mae", "masked_mse", "masked_bce", "masked_ssim"])
+def test_without_any_label_the_loss_is_zero_with_zero_gradients(name):
+    loss = get_loss(name, from_logits=True, per_image=True)
+    _, logits = fractions()
+    value, gradient = value_and_gradient(lambda x: loss(np.full_like(logits, np.nan), x), logits * 30)
+    assert value == 0 and np.array_equal(gradient, np.zeros_like(gradient))
+
+
+def test_cross_entropy_of_large_logits_is_finite_and_linear():
+    true = np.array([0.0, 1.0, 0.0, 1.0], np.float32).reshape(1, 2, 2, 1)
+    logits = np.array([90.0, -90.0, -90.0, 90.0], np.float32).reshape(1, 2, 2, 1)
+    value, gradient = value_and_gradient(lambda x: MaskedBCE()(true, x), logits)
+    assert value == pytest.approx(45.0) and np.isfinite(gradient).all()
+    np.testing.assert_allclose(gradient.ravel(), [0.25, -0.25, 0, 0], atol=1e-6)
+
+
+def test_ssim_of_logits_is_that_of_their_sigmoid():
+    true, logits = fractions(shape=(2, 16, 16, 1))
+    options = {"size": 5, "sigma": 1.0, "data_range": 1.0, "per_image": True}
+    sigmoid = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    found = float(MaskedSSIM(**options, from_logits=True)(true, logits))
+    assert found == pytest.approx(float(MaskedSSIM(**options)(true, sigmoid)), rel=1e-5)
+
+
+def test_options_of_fraction_losses_survive_saving():
+    loss = get_loss("masked_bce", from_logits=False, per_image=True)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config() and again.per_image and not again.from_logits
