@@ -15,6 +15,7 @@ _PUBLIC = {
     "build_unet3plus": "models",
     "build_unet": "models",
     "build_segnet": "models",
+    "build_deeplabv3plus": "models",
     "MODELS": "models",
     "LOSSES": "losses",
     "get_loss": "losses",

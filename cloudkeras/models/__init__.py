@@ -8,6 +8,8 @@ import keras
 
 from ..errors import check_choice
 from .blocks import deep_supervision_loss_weights
+from .deeplabv3plus import build_deeplabv3plus
+from .encoders import ENCODERS
 from .segnet import build_segnet
 from .sgmagnet import build_sgmagnet
 from .unet import build_unet
@@ -20,10 +22,13 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "unet": build_unet,
     "unet_plusplus": build_unet_plusplus,
     "segnet": build_segnet,
+    "deeplabv3plus": build_deeplabv3plus,
 }
 
 __all__ = [
+    "ENCODERS",
     "MODELS",
+    "build_deeplabv3plus",
     "build_segnet",
     "build_sgmagnet",
     "build_unet",

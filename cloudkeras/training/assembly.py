@@ -34,13 +34,15 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build_model(config: RunConfig, task: Task, input_shape: tuple[int, int, int], policy: str = "float32") -> Any:
+def build_model(
+    config: RunConfig, task: Task, input_shape: tuple[int | None, int | None, int], policy: str = "float32"
+) -> Any:
     """Builds the model of a resolved configuration.
 
     Args:
         config: A resolved configuration.
         task: Its task.
-        input_shape: (rows, columns, channels).
+        input_shape: (rows, columns, channels); rows and columns may be None.
         policy: Dtype policy of the layers.
 
     Raises:

@@ -19,5 +19,5 @@ def test_shared_arguments_come_first_in_the_same_order(name):
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match="`model` is one of 'segnet', 'sgmagnet', 'unet', 'unet3plus', 'unet_plusplus'"):
+    with pytest.raises(InputError, match="`model` is one of 'deeplabv3plus', 'segnet', 'sgmagnet', 'unet', 'unet3plus', 'unet_plusplus'"):
         get_builder("resnet")
