@@ -38,6 +38,7 @@ class Scores:
         seed: Of the bootstrap.
         confidence: Of the intervals, e.g. 0.95.
         provenance: What was scored with what: data, checksum, split, labels, version, options.
+        kind: What was scored: "point", or "members" of a distribution.
     """
 
     task: str
@@ -51,6 +52,7 @@ class Scores:
     seed: int = 0
     confidence: float = 0.95
     provenance: dict[str, Any] = field(default_factory=dict)
+    kind: str = "point"
 
     def __post_init__(self) -> None:
         check(len(self.statistics) > 0, "Scores need at least one method.")
@@ -64,7 +66,7 @@ class Scores:
     @functools.cached_property
     def metrics(self) -> Any:
         """The scores' definitions; see `cloudkeras.metrics.metrics_for`."""
-        return metrics_for(get_task(self.task, **self.task_options))
+        return metrics_for(get_task(self.task, **self.task_options), self.kind)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -134,6 +136,25 @@ class Scores:
         ours, theirs = (self._replicates[m].get(name) for m in (method, reference))
         return interval(value, None if ours is None or theirs is None else ours - theirs, self.confidence)
 
+    def total(self, method: str) -> dict[str, np.ndarray]:
+        """The statistics of a method summed over all samples."""
+        check_choice(method, list(self.statistics), "method")
+        return _total(self.statistics[method])
+
+    def resampled(self, method: str, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Summed statistics in each bootstrap replicate, (replicate, ...): intervals of what is no single score.
+
+        Without replicates (`bootstrap=0`, or one group) the first axis is empty.
+
+        Args:
+            method: The method.
+            names: Its statistics.
+        """
+        check_choice(method, list(self.statistics), "method")
+        sums = group_sums({name: self.statistics[method][name] for name in names}, self.groups)
+        counts = draws(self.num_groups, self.bootstrap, self.seed)
+        return {name: np.tensordot(counts, values, axes=1) for name, values in sums.items()}
+
     # ---- output ------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +163,7 @@ class Scores:
         return {
             "task": self.task,
             "task_options": self.task_options,
+            "kind": self.kind,
             "simulated": self.simulated,
             "samples": self.num_samples,
             "groups": self.num_groups,
@@ -227,7 +249,7 @@ class Scores:
 _ENDINGS = {"counts": "npz", "json": "json", "markdown": "md"}
 _HEADER = (
     *("task", "task_options", "simulated", "reference", "baselines", "bootstrap", "seed", "confidence"),
-    "provenance",
+    *("provenance", "kind"),
 )
 
 
@@ -241,7 +263,7 @@ def merge_scores(parts: Iterable[Scores]) -> Scores:
     check(len(parts) > 0, "Merging needs at least one part.")
     first = parts[0]
     for part in parts[1:]:
-        for name in ("task", "task_options", "simulated"):
+        for name in ("task", "task_options", "simulated", "kind"):
             ours, theirs = getattr(first, name), getattr(part, name)
             check(ours == theirs, f"Scores that are merged have the same `{name}`.", first=ours, other=theirs)
         check(

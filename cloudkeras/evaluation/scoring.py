@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -17,11 +17,12 @@ from ..datasets.manifest import MANIFEST_NAME
 from ..datasets.pipeline import Batches
 from ..datasets.shards import opened
 from ..errors import DataError, InputError, check
-from ..metrics import metrics_for
+from ..metrics import ProbabilisticMetrics, metrics_for
 from ..tasks import Fields, Task
 from ..training.environment import git_commit
 from .groups import default_grouping, sample_groups
 from .scores import Scores, share_truth
+from .stitching import Judged, whole_samples
 
 logger = logging.getLogger("cloudkeras")
 
@@ -32,7 +33,8 @@ class Method(Protocol):
     """Anything that is called like a model: network input to network output (logits, or normalised values).
 
     It may have `task` and `statistics`, by which its input is made; without them it gets that of the evaluation's task
-    and of the data set.
+    and of the data set. It may have `members(x)`, physical values (members, batch, rows, columns, ...); a method
+    without is one member where members are scored.
     """
 
     name: str
@@ -55,6 +57,7 @@ def evaluate(
     confidence: float = 0.95,
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    kind: str = "point",
 ) -> Scores:
     """Scores methods on identical pixels.
 
@@ -67,11 +70,12 @@ def evaluate(
         bootstrap: Replicates of the bootstrap, 0 for no intervals.
         seed: Of the bootstrap.
         group_by: What the bootstrap draws: "granule", "sample" or blocks of so many seconds; None takes granules for
-            classes and, for curtains, blocks of an hour or of the length of a window if that is longer.
+            classes and, for values, blocks as long as the task says or of the length of a window if that is longer.
         reference: Name of the method that the others are compared with; "" takes the best baseline.
         confidence: Of the intervals.
         limit: Use this many samples, spread evenly over the split; None for all.
         progress: Called with samples done and samples in all, after each batch.
+        kind: "point" scores what a method says is there; "members" the distribution that its members are drawn from.
 
     Returns:
         The scores, with the counts of each sample.
@@ -87,7 +91,8 @@ def evaluate(
     samples = dataset.samples(split).take(indices)
     group_by = default_grouping(task, samples) if group_by is None else group_by
     groups = sample_groups(samples, group_by)
-    statistics = _run_all(_Inputs(task, dataset, split, methods), batches, methods, progress)
+    metrics = metrics_for(task, kind)
+    statistics = _run_all(MethodInputs(task, dataset, split, methods), batches, methods, metrics, progress)
     return Scores(
         task=task.name,
         task_options=task.options(),
@@ -100,9 +105,17 @@ def evaluate(
         seed=seed,
         confidence=confidence,
         provenance=_provenance(
-            task, dataset, methods, split=split, batch_size=batch_size, group_by=group_by, limit=limit
+            task, dataset, methods, metrics, split=split, batch_size=batch_size, group_by=group_by, limit=limit
         ),
+        kind=kind,
     )
+
+
+def _spread(total: int, limit: int | None) -> np.ndarray:
+    """Numbers of `limit` samples spread evenly over all; where windows are cut, all windows of these are judged."""
+    check(limit is None or limit >= 1, "`limit` is None or at least 1.", limit=limit)
+    kept = total if limit is None else min(limit, total)
+    return np.arange(kept) * total // max(1, kept)
 
 
 def _check_methods(task: Task, methods: Sequence[Any], reference: str) -> None:
@@ -124,7 +137,7 @@ def _check_methods(task: Task, methods: Sequence[Any], reference: str) -> None:
         )
 
 
-class _Inputs:
+class MethodInputs:
     """Network inputs of one batch for methods that normalise, or look, differently; each kind is made once."""
 
     def __init__(self, task: Task, dataset: ShardDataset, split: str, methods: Sequence[Any]):
@@ -153,7 +166,7 @@ class _Inputs:
     def fields(self, batches: Batches, i: int) -> Fields:
         """Prepared fields of a batch, with what some method needs beyond the evaluation's task."""
         fields = batches.fields(i)
-        return {**fields, **self.dataset.read(self.split, batches.indices(i), self.extra)} if self.extra else fields
+        return {**fields, **batches.read(i, self.extra)} if self.extra else fields
 
     def make(self, method: Any, fields: Fields, made: dict[Any, np.ndarray]) -> np.ndarray:
         """The input of a method; `made` holds those of the batch that exist already."""
@@ -164,41 +177,124 @@ class _Inputs:
         return made[key]
 
 
+Counts = dict[str, list[dict[str, np.ndarray]]]
+
+
 def _run_all(
     inputs: _Inputs, batches: Batches, methods: Sequence[Any], progress: Callable[[int, int], None] | None
 ) -> dict[str, dict[str, np.ndarray]]:
-    task, metrics = inputs.task, metrics_for(inputs.task)
-    truth_only = getattr(metrics, "truth_only", ())
-    rows: dict[str, list[dict[str, np.ndarray]]] = {method.name: [] for method in methods}
-    done, started = 0, time.monotonic()
-    reported = started
-    for i in range(len(batches)):
-        fields = inputs.fields(batches, i)
-        truth = task.truth(fields)
-        made: dict[Any, np.ndarray] = {}
-        for method in methods:
-            x = inputs.make(method, fields, made)
-            prediction = _predict(method, inputs.task_of(method), x, batches.indices(i))
-            counts = _count(metrics, method, truth, prediction, fields)
-            first = rows[methods[0].name][i] if method is not methods[0] else counts
-            rows[method.name].append(counts | {name: first[name] for name in truth_only})
-        done += len(truth)
-        if progress is not None:
-            progress(done, batches.num_samples)
-        if (now := time.monotonic()) - reported >= _REPORT_SECONDS:
-            reported = now
-            left = (now - started) / done * (batches.num_samples - done)
-            logger.info("scoring: %d of %d samples, %.0f s left", done, batches.num_samples, left)
+    metrics = metrics_for(inputs.task)
+    judged = _by_batch if batches.tiles is None else _by_sample
+    rows: Counts = {method.name: [] for method in methods}
+    report = _progress(batches.num_samples, progress)
+    judged(inputs, batches, methods, _Counter(metrics, methods, rows), report)
     gathered = {
         name: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for name, parts in rows.items()
     }
     return share_truth(gathered, metrics)
 
 
+class _Counter:
+    """Counts a prediction; statistics that no prediction changes are those of the first method."""
+
+    def __init__(self, metrics: Any, methods: Sequence[Any], rows: Counts):
+        self.metrics, self.rows, self.first = metrics, rows, methods[0].name
+        self.truth_only = getattr(metrics, "truth_only", ())
+
+    def __call__(self, method: Any, truth: np.ndarray, prediction: np.ndarray, fields: Fields) -> None:
+        counts = _count(self.metrics, method, truth, prediction, fields)
+        rows = self.rows[method.name]
+        first = counts if method.name == self.first else self.rows[self.first][len(rows)]
+        rows.append(counts | {name: first[name] for name in self.truth_only})
+
+
+def _by_batch(
+    inputs: _Inputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
+) -> None:
+    """Judges every batch as it is."""
+    for i in range(len(batches)):
+        fields = inputs.fields(batches, i)
+        truth = inputs.task.truth(fields)
+        made: dict[Any, np.ndarray] = {}
+        for method in methods:
+            x = inputs.make(method, fields, made)
+            count(method, truth, _predict(method, inputs.task_of(method), x, batches.indices(i)), fields)
+        report(len(truth))
+
+
+def _by_sample(
+    inputs: _Inputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
+) -> None:
+    """Predicts tile by tile and judges every sample whole, as `stitching` puts it together.
+
+    The metrics get the coordinates of rows and columns that the shards have in place of the fields.
+    """
+    task, dataset = inputs.task, inputs.dataset
+    grid = dataset.coordinates((task.row_dim, task.column_dim))
+
+    def tiles() -> Iterator[Judged]:
+        for i in range(len(batches)):
+            fields = inputs.fields(batches, i)
+            windows, made = {"": task.truth(fields)}, {}
+            for method in methods:
+                x = inputs.make(method, fields, made)
+                windows[method.name] = _predict(method, inputs.task_of(method), x, batches.indices(i))
+                _check_window(method, windows[method.name], windows[""])
+            yield batches.indices(i), batches.tile_numbers(i), windows
+            report(len(fields["target"]))
+
+    assert batches.tiles is not None
+    for _, images in whole_samples(tiles(), batches.tiles, dataset.manifest.patch_shape):
+        truth = images[""][None]
+        for method in methods:
+            count(method, truth, images[method.name][None], grid)
+
+
+def _check_window(method: Any, prediction: np.ndarray, truth: np.ndarray) -> None:
+    check(
+        prediction.shape == truth.shape,
+        f"Method '{method.name}' does not fit the data: its predictions have the shape of the windows.",
+        prediction=prediction.shape,
+        windows=truth.shape,
+    )
+
+
+def _progress(total: int, progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
+    """What is told how many samples, or windows, were judged just now."""
+    state = {"done": 0, "reported": time.monotonic()}
+    started = time.monotonic()
+
+    def report(more: int) -> None:
+        state["done"] += more
+        if progress is not None:
+            progress(int(state["done"]), total)
+        if (now := time.monotonic()) - state["reported"] >= _REPORT_SECONDS:
+            state["reported"] = now
+            left = (now - started) / state["done"] * (total - state["done"])
+            logger.info("scoring: %d of %d samples, %.0f s left", state["done"], total, left)
+
+    return report
+
+
 def _predict(method: Any, task: Task, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """What is judged: physical values, or class scores (whose largest is that of the probabilities)."""
     outputs = method(x)
     outputs = np.asarray(outputs["final"] if isinstance(outputs, Mapping) else outputs)
+    _check_finite(method, outputs, indices)
+    return outputs if task.kind == "classification" else np.asarray(task.decode(outputs, x))
+
+
+def _members(method: Any, task: Task, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Members in physical units, (members, sample, ...); what is said once is one member."""
+    if not hasattr(method, "members"):
+        return _predict(method, task, x, indices)[None]
+    members = np.asarray(method.members(x))
+    _check_finite(method, np.moveaxis(members, 0, 1), indices)
+    return members
+
+
+def _check_finite(method: Any, outputs: np.ndarray, indices: np.ndarray) -> None:
+    """Raises unless all values (sample, ...) are finite."""
     finite = np.isfinite(outputs)
     if not finite.all():
         sample = int(np.flatnonzero(~finite.reshape(len(outputs), -1).all(axis=1))[0])
@@ -206,7 +302,6 @@ def _predict(method: Any, task: Task, x: np.ndarray, indices: np.ndarray) -> np.
             f"Method '{method.name}' gives values that are not finite, first for sample {indices[sample]} of the split "
             f"({int((~finite).sum())} values of the batch). A method that leaves pixels out cannot be compared."
         )
-    return outputs if task.kind == "classification" else np.asarray(task.decode(outputs, x))
 
 
 def _count(
@@ -227,17 +322,26 @@ def coordinate(dataset: ShardDataset, split: str, name: str) -> dict[str, Any] |
         return {"name": name, "units": str(getattr(file[name], "units", "")), "values": values.tolist()}
 
 
-def _provenance(task: Task, dataset: ShardDataset, methods: Sequence[Any], **options: Any) -> dict[str, Any]:
+def _window(dataset: ShardDataset, split: str) -> dict[str, Any]:
+    """Size of the windows and how long they last, the median in seconds."""
+    rows, columns = dataset.image_shape()
+    samples = dataset.samples(split)
+    return {"rows": rows, "columns": columns, "seconds": float(np.median(samples.time_end - samples.time_start))}
+
+
+def _provenance(
+    task: Task, dataset: ShardDataset, methods: Sequence[Any], metrics: Any, **options: Any
+) -> dict[str, Any]:
     manifest = dataset.path / MANIFEST_NAME
+    dim = getattr(metrics, "profile_dim", "")
     checksum = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
     return {
         "data": str(dataset.path),
         "manifest_sha256": checksum,
         "split": options["split"],
         "labels": task.options().get("labels"),
-        "profile": coordinate(dataset, options["split"], name)
-        if (name := getattr(metrics_for(task), "profile_dim", ""))
-        else None,
+        "profile": coordinate(dataset, options["split"], dim) if dim else None,
+        "window": _window(dataset, options["split"]),
         "cloudkeras_version": __version__,
         "git_commit": git_commit(),
         "evaluated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -67,7 +67,7 @@ def _head(scores: Scores) -> list[str]:
         f"# Scores: {scores.task}, {kind}{where}",
         "",
         f"All methods on the same {scores.num_samples} samples.{labels}",
-        f"Counted: {int(first[unit]):,} {unit}, of these {', '.join(parts)}.",
+        f"Counted: {int(first[unit]):,} {unit}" + (f", of these {', '.join(parts)}." if parts else "."),
     ]
 
 

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import InputError
-from ..tasks import BlindZone, Task
+from ..errors import InputError, check_choice
+from ..tasks import BlindZone, Meltwater, Task
 from ..tasks.blind_zone import ECHO_THRESHOLD, RANGES
 from .classification import ClassificationMetrics, confusion_matrix
+from .probabilistic import ProbabilisticMetrics
+from .melt import MeltMetrics
 from .radar import RadarMetrics
 from .training import DecodedMAE, MacroF1
 
@@ -26,7 +28,9 @@ __all__ = [
     "ClassificationMetrics",
     "DecodedMAE",
     "MacroF1",
+    "MeltMetrics",
     "Metrics",
+    "ProbabilisticMetrics",
     "RadarMetrics",
     "confusion_matrix",
     "metrics_for",
@@ -70,14 +74,25 @@ class Metrics(Protocol):
         """Scores by level or height, arrays (..., level)."""
 
 
-def metrics_for(task: Task) -> Metrics:
+def metrics_for(task: Task, kind: str = "point") -> Metrics:
     """The scores of a task.
+
+    Args:
+        task: The task.
+        kind: "point" for what `decode` gives, or "members" for a regression given as (members, sample, ...).
 
     Raises:
         InputError: If the task has none.
     """
+    if check_choice(kind, ("point", "members"), "kind") == "members":
+        if task.kind != "regression":
+            raise InputError(f"Scores of members are for regressions; the task '{task.name}' is a {task.kind}.")
+        rows = task.blind_rows if isinstance(task, BlindZone) else 0
+        return ProbabilisticMetrics(task.output_range(), rows, task.row_dim)
     if isinstance(task, BlindZone):
         return RadarMetrics(task.blind_rows)
+    if isinstance(task, Meltwater):
+        return MeltMetrics()
     if task.kind == "classification":
         return ClassificationMetrics(task.classes)
     raise InputError(f"No scores are defined for the task '{task.name}'.")
@@ -90,4 +105,4 @@ def training_metrics(task: Task) -> list[Any]:
     if isinstance(task, BlindZone):
         low, high = RANGES["reflectivity"]
         return [DecodedMAE(scale=(high - low) / 1.5, minimum=ECHO_THRESHOLD, maximum=1.0)]
-    return [DecodedMAE()]
+    return [DecodedMAE(from_logits=bool(task.loss_options().get("from_logits")))]

@@ -306,7 +306,7 @@ class BlindZone(Task):
         return OutputRange(low, high, "dBZ", NO_ECHO_DBZ, events)
 
     def calibration_factors(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """`visible_echo`: the lowest row above the blind zone shows echo; `depth`: quarter of the zone, 0 at its top."""
+        """`visible_echo`: the lowest row above the blind zone shows echo; `depth`: quarter of it, 0 at its top."""
         inputs = np.asarray(inputs)
         hidden = inputs[..., -1] >= 1
         rows = hidden.sum(axis=1, keepdims=True)  # hidden rows of each profile, the lowest of the image

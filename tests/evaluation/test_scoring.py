@@ -202,3 +202,29 @@ def test_trivial_methods_on_a_real_day_score_what_is_known_of_it(realdata, tmp_p
     assert scores.values["repeat"]["mae"] == pytest.approx(17.8, abs=1.0)
     assert scores.values["all_clear"]["mae"] > scores.values["repeat"]["mae"]
     assert not scores.simulated and scores.num_groups >= 5
+
+
+def test_members_are_scored_and_one_member_is_its_absolute_error(radar):
+    rng = np.random.default_rng(0)
+
+    def members(x):
+        return rng.uniform(-40, 20, (5, *x.shape[:3]))
+
+    methods = [Fake("spread", lambda x: x[..., :1], members=members), Fake("single", lambda x: x[..., :1])]
+    task = get_task("blind_zone")
+    scores = evaluate(task, radar, methods, batch_size=4, bootstrap=20, group_by="sample", kind="members")
+    point = evaluate(task, radar, methods[1:], batch_size=4, bootstrap=0)
+    single = scores.values["single"]
+    assert single["crps"] == pytest.approx(single["mae"]) == pytest.approx(point.values["single"]["mae"])
+    assert scores.values["spread"]["pixels"] == point.values["single"]["pixels"]
+    assert scores.values["spread"]["width_90"] > 0 and "Counted" in scores.to_markdown()
+    bad = Fake("bad", lambda x: x[..., :1], members=lambda x: np.full((2, *x.shape[:3]), np.nan))
+    with pytest.raises(InputError, match="'bad' gives values that are not finite"):
+        evaluate(task, radar, [bad], kind="members")
+
+
+def test_scores_of_members_are_saved_with_their_kind(radar, tmp_path):
+    methods = [Fake("single", lambda x: x[..., :1])]
+    scores = evaluate(get_task("blind_zone"), radar, methods, bootstrap=0, kind="members")
+    scores.save(tmp_path)
+    assert type(scores).load(tmp_path).values == scores.values
