@@ -1,4 +1,4 @@
-"""What needs no learning in the radar blind zone: constants, climatology, and the two published ways to fill downwards.
+"""What needs no network in the radar blind zone: constants, climatology, and three ways to fill downwards.
 
 A baseline is called like a model: network input (batch, height, profile, channels), reflectivity first and the mask
 last, to network output (batch, height, profile, 1). Where the mask is below 1 the observation is returned as it is.
@@ -7,12 +7,13 @@ last, to network output (batch, height, profile, 1). Where the mask is below 1 t
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, check
 from ..tasks.blind_zone import ECHO_THRESHOLD, HIDDEN
 
 WINDOW = 17  # King et al. 2024: the marching average looks 8 pixels each way
@@ -20,7 +21,7 @@ WINDOW = 17  # King et al. 2024: the marching average looks 8 pixels each way
 
 def radar_baselines() -> list[RadarBaseline]:
     """One of each, not yet fitted."""
-    return [AllEcho(), AllClear(), Climatology(), Repeat(), MarchingAverage()]
+    return [AllEcho(), AllClear(), Climatology(), Repeat(), LinearExtrapolation(), MarchingAverage()]
 
 
 class RadarBaseline(abc.ABC):
@@ -133,6 +134,48 @@ class Repeat(RadarBaseline):
         return np.where(source >= 0, filled, HIDDEN)
 
 
+class LinearExtrapolation(RadarBaseline):
+    """Continues each profile downwards along a straight line.
+
+    The line is fitted by least squares to reflectivity (in dB, to which the network's values are proportional) over
+    height, through those of the lowest `rows` visible rows of the profile that show echo without a break from the
+    lowest visible row upwards. It is drawn to the ground and clipped to -60..30 dBZ; what it carries to -60 dBZ is no
+    echo. Where fewer than 2 such rows show echo there is no line, and the lowest visible row is repeated; so is the
+    nearest visible row in gaps higher up.
+
+    Args:
+        rows: Most rows that the line is fitted to, at least 2. Of 2 to 48, 8 rows (625 m) have the smallest mean
+            absolute error on the training split of the simulated sample in `data/`; on observed training hours all
+            from 3 on are within 0.6 dB of each other.
+
+    Raises:
+        InputError: If `rows` is less than 2.
+    """
+
+    name = "linear_extrapolation"
+
+    def __init__(self, rows: int = 8) -> None:
+        check(rows >= 2, "`rows` counts at least the 2 rows of a line.", rows=rows)
+        self.rows = int(rows)
+
+    def fill(self, values, hidden):
+        filled = Repeat().fill(values, hidden)
+        lowest = np.argmin(hidden, axis=1)[:, None]  # (batch, 1, profile): first visible row; 0 if there is none
+        height = np.arange(values.shape[1])[None, :, None] - lowest  # rows above the lowest visible one
+        inside = (height >= 0) & (height < self.rows) & ~hidden & (values > ECHO_THRESHOLD)
+        gap = np.maximum.accumulate((height >= 0) & ~inside, axis=1)
+        used = inside & ~gap
+        count = used.sum(axis=1, keepdims=True)
+        # Used rows lie together, so their heights are 0 .. count - 1, whose mean and sum of squares are known.
+        offset = height - (count - 1) / 2
+        squares = count * (count**2 - 1) / 12
+        value = np.where(used, values, 0.0).astype(np.float64)
+        slope = (value * offset).sum(axis=1, keepdims=True) / np.where(count >= 2, squares, 1)
+        line = value.sum(axis=1, keepdims=True) / np.maximum(count, 1) + slope * offset
+        line = np.where(line > ECHO_THRESHOLD, np.minimum(line, 1.0), HIDDEN)
+        return np.where((height < 0) & (count >= 2), line, filled)
+
+
 class MarchingAverage(RadarBaseline):
     """Marches into the masked pixels front by front (MAR of King et al. 2024).
 
@@ -141,21 +184,51 @@ class MarchingAverage(RadarBaseline):
     repeated); then the whole front counts as unmasked. As published, the average is taken of the scaled values that
     the network sees, where "no echo" is -1.
 
-    Sums over the window are differences of cumulative sums, taken over the rows of the front alone: for a blind zone
-    each front is one row.
+    Where whole rows are hidden, as in a blind zone, each front is a row, the unmasked part of its windows is whole rows
+    too, and the mean is a product with two small matrices. For a mask of any other form, sums over the window are
+    differences of cumulative sums over the rows of the front. `benchmarks/marching_average.py` compares both with the
+    loop over pixels.
 
     Args:
         window: Rows and columns of the window, odd.
+
+    Raises:
+        InputError: If the window is not odd.
     """
 
     name = "marching_average"
 
     def __init__(self, window: int = WINDOW) -> None:
+        check(window >= 1 and window % 2 == 1, "`window` is an odd number of pixels.", window=window)
         self.window = window
 
     def fill(self, values, hidden):
         total, visible = values.astype(np.float64), ~hidden
         total[hidden] = 0.0
+        if (visible == visible[:1, :, :1]).all():
+            return self._fill_rows(total, visible[0, :, 0])
+        return self._fill_any(total, visible)
+
+    def _fill_rows(self, total: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """Fills whole rows in place; `visible` is (height,), `total` 0 where it is not."""
+        down = _window_counts(total.shape[1], self.window)
+        across = _window_counts(total.shape[2], self.window).T / self.window
+        visible = visible.copy()
+        while True:
+            beside = np.zeros_like(visible)
+            beside[1:] |= visible[:-1]
+            beside[:-1] |= visible[1:]
+            front = np.flatnonzero(beside & ~visible)
+            if front.size == 0:
+                break
+            weights = down[front] * visible
+            weights /= weights.sum(axis=1, keepdims=True)
+            total[:, front] = weights @ total @ across
+            visible[front] = True
+        return np.where(visible[:, None], total, HIDDEN)
+
+    def _fill_any(self, total: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """Fills a mask of any form in place."""
         while True:
             front = ~visible & _has_neighbour(visible)
             rows = np.flatnonzero(front.any(axis=(0, 2)))
@@ -167,6 +240,16 @@ class MarchingAverage(RadarBaseline):
             total[:, first : last + 1][band] = _window_sums(total, first, last, self.window)[band] / count
             visible |= front
         return np.where(visible, total, HIDDEN)
+
+
+@functools.lru_cache(maxsize=8)
+def _window_counts(size: int, window: int) -> np.ndarray:
+    """(size, size): how often pixel k lies in the window around pixel i, the axis reflected at its ends."""
+    counts = np.zeros((size, size))
+    center = np.arange(size)[:, None]
+    np.add.at(counts, (center, _reflect(center + np.arange(window) - window // 2, size)), 1.0)
+    counts.flags.writeable = False
+    return counts
 
 
 def _has_neighbour(visible: np.ndarray) -> np.ndarray:

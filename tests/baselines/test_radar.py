@@ -1,32 +1,18 @@
 import numpy as np
 import pytest
 
-from cloudkeras.baselines.radar import AllClear, AllEcho, Climatology, MarchingAverage, Repeat, radar_baselines
+from benchmarks.marching_average import naive_marching_average
+from cloudkeras.baselines.radar import (
+    AllClear,
+    AllEcho,
+    Climatology,
+    LinearExtrapolation,
+    MarchingAverage,
+    Repeat,
+    radar_baselines,
+)
 from cloudkeras.errors import InputError
 from cloudkeras.tasks import BlindZone
-
-
-def naive_marching_average(values, hidden, window=17):
-    """The published description as it is said, pixel by pixel."""
-    values, hidden = values.astype(np.float64).copy(), hidden.copy()
-    rows, columns = values.shape
-    half = window // 2
-    while hidden.any():
-        padded = np.pad(values, half, mode="reflect")
-        padded_hidden = np.pad(hidden, half, mode="reflect")
-        front = [
-            (i, j)
-            for i, j in zip(*np.nonzero(hidden), strict=True)
-            if any(
-                0 <= i + di < rows and 0 <= j + dj < columns and not hidden[i + di, j + dj]
-                for di, dj in ((1, 0), (-1, 0), (0, 1), (0, -1))
-            )
-        ]
-        windows = [(slice(i, i + window), slice(j, j + window)) for i, j in front]
-        new = [padded[at][~padded_hidden[at]].mean() for at in windows]
-        for (i, j), value in zip(front, new, strict=True):
-            values[i, j], hidden[i, j] = value, False
-    return values
 
 
 def images(samples=3, rows=24, columns=28, seed=0):
@@ -52,7 +38,9 @@ def masks():
     columns = np.zeros_like(rows)
     columns[:, :9] = True
     slope = np.arange(24)[:, None] < 2 + np.arange(28)[None] // 3
-    return {"rows": rows, "island": island, "scattered": scattered, "columns": columns, "slope": slope}
+    gap = np.zeros_like(rows)
+    gap[3:5], gap[17:23] = True, True
+    return {"gap": gap, "rows": rows, "island": island, "scattered": scattered, "columns": columns, "slope": slope}
 
 
 @pytest.mark.parametrize("form", masks())
@@ -104,6 +92,42 @@ def test_repeat_on_a_general_mask():
     assert (Repeat().fill(values, np.ones_like(hidden)) == -1).all()
 
 
+def test_linear_extrapolation_continues_a_line_exactly():
+    """A profile that is a line in dB is found again; clipped to -60..30 dBZ, and no echo where it falls to -60."""
+    rows, blind = 12, 5
+    slopes, lowest = np.array([0.02, -0.04, 0.0, 0.1, -0.2]), np.array([0.1, 0.3, 0.5, -0.2, 0.9])
+    height = np.arange(rows)[:, None] - blind
+    values = (lowest + slopes * height).astype(np.float32)[None]
+    hidden = np.broadcast_to(np.arange(rows)[:, None] < blind, values.shape)
+    line = np.where(values > -0.5, np.minimum(values, 1.0), -1.0)
+    filled = LinearExtrapolation(rows=4).fill(np.where(hidden, -1, values), hidden)
+    np.testing.assert_allclose(filled[:, :blind], line[:, :blind], atol=1e-6)
+    assert (filled[0, 0, 3], filled[0, 0, 4]) == (-1.0, 1.0)
+    np.testing.assert_array_equal(filled[:, blind:], values[:, blind:])
+
+
+def test_linear_extrapolation_is_numpys_least_squares():
+    values = np.where(images(1) > -0.5, images(1), 0.1)
+    hidden = np.broadcast_to(np.arange(24)[:, None] < 6, values.shape)
+    filled = LinearExtrapolation(rows=5).fill(values, hidden)
+    for column in range(values.shape[2]):
+        line = np.polyval(np.polyfit(np.arange(6, 11), values[0, 6:11, column], 1), np.arange(6))
+        np.testing.assert_allclose(filled[0, :6, column], np.where(line > -0.5, np.minimum(line, 1), -1), atol=1e-6)
+
+
+def test_linear_extrapolation_repeats_where_there_is_no_line():
+    # Lowest row first; 2 rows hidden. Columns: one echo, echo above a gap, no echo, a line of two below a gap.
+    seen = [[0.3, -1, -1, 0.3], [-1, 0.4, -1, 0.2], [0.9, 0.6, -1, -1], [0.9, 0.8, -1, 0.9]]
+    values = np.array([[[0.0] * 4] * 2 + seen], np.float32)
+    hidden = np.broadcast_to(np.arange(6)[:, None] < 2, values.shape)
+    expected = [[0.3, -1, -1, 0.5], [0.3, -1, -1, 0.4]]
+    np.testing.assert_allclose(LinearExtrapolation().fill(values, hidden)[0, :2], expected, atol=1e-6)
+    all_hidden = np.ones(values.shape, bool)
+    assert (LinearExtrapolation().fill(values, all_hidden) == -1).all()
+    gap = np.broadcast_to(np.arange(6)[:, None] == 3, values.shape)
+    np.testing.assert_array_equal(LinearExtrapolation().fill(values, gap), Repeat().fill(values, gap))
+
+
 def batches(targets):
     """One batch a target, with a blind zone of 2 rows and labels in the row above it too."""
     result = []
@@ -153,13 +177,13 @@ def test_all_clear_and_names():
     y = AllClear().fit(None)(x)
     assert (y[:, :6] == -1).all() and (y[:, 6:, :, 0] == x[:, 6:, :, 0]).all()
     names = [method.name for method in radar_baselines()]
-    assert names == ["all_echo", "all_clear", "climatology", "repeat", "marching_average"]
+    assert names == ["all_echo", "all_clear", "climatology", "repeat", "linear_extrapolation", "marching_average"]
 
 
 def test_context_channels_are_not_read():
     x = network_input(images())
     wide = np.concatenate([x[..., :1], np.full_like(x, 7.0), x[..., 1:]], axis=-1)
-    for method in (Repeat(), MarchingAverage(), AllClear()):
+    for method in (Repeat(), LinearExtrapolation(), MarchingAverage(), AllClear()):
         np.testing.assert_array_equal(method(wide), method(x))
 
 
@@ -174,6 +198,19 @@ def test_errors():
         AllEcho().fit(batches([[[-1.0], [-1.0], [0.5]]]))
     with pytest.raises(InputError, match=r"fitted to 3 rows. Received 24 rows"):
         Climatology().fit(batches(TARGETS))(x)
+    with pytest.raises(InputError, match=r"`rows` counts at least the 2 rows of a line\. Received rows=1"):
+        LinearExtrapolation(rows=1)
+    with pytest.raises(InputError, match=r"`window` is an odd number of pixels\. Received window=4"):
+        MarchingAverage(window=4)
+
+
+def test_benchmark_of_the_marching_average(capsys):
+    """The same numbers, and at least 50 times as fast on a blind zone of 128 x 128: both in one run."""
+    from benchmarks.marching_average import main
+
+    code = main(["--repeats", "3"])
+    shown = capsys.readouterr().out
+    assert code == 0 and "passed" in shown, shown
 
 
 @pytest.mark.realdata
