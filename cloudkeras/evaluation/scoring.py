@@ -86,11 +86,11 @@ def evaluate(
     """
     methods = list(methods)
     _check_methods(task, methods, reference)
-    batches = Batches(dataset, task, split, batch_size, limit=limit)
-    indices = np.concatenate([batches.indices(i) for i in range(len(batches))])
+    indices = _spread(dataset.num_samples(split), limit)
+    batches = Batches(dataset, task, split, batch_size, samples=indices)
     samples = dataset.samples(split).take(indices)
     group_by = default_grouping(task, samples) if group_by is None else group_by
-    groups = sample_groups(samples, group_by)
+    groups = sample_groups(samples, group_by, one_site=task.one_site)
     metrics = metrics_for(task, kind)
     statistics = _run_all(MethodInputs(task, dataset, split, methods), batches, methods, metrics, progress)
     return Scores(
@@ -181,13 +181,16 @@ Counts = dict[str, list[dict[str, np.ndarray]]]
 
 
 def _run_all(
-    inputs: _Inputs, batches: Batches, methods: Sequence[Any], progress: Callable[[int, int], None] | None
+    inputs: MethodInputs,
+    batches: Batches,
+    methods: Sequence[Any],
+    metrics: Any,
+    progress: Callable[[int, int], None] | None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    metrics = metrics_for(inputs.task)
-    judged = _by_batch if batches.tiles is None else _by_sample
+    judge = _by_batch if batches.tiles is None else _by_sample
     rows: Counts = {method.name: [] for method in methods}
     report = _progress(batches.num_samples, progress)
-    judged(inputs, batches, methods, _Counter(metrics, methods, rows), report)
+    judge(inputs, batches, methods, _Counter(metrics, methods, rows), report)
     gathered = {
         name: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for name, parts in rows.items()
     }
@@ -200,6 +203,7 @@ class _Counter:
     def __init__(self, metrics: Any, methods: Sequence[Any], rows: Counts):
         self.metrics, self.rows, self.first = metrics, rows, methods[0].name
         self.truth_only = getattr(metrics, "truth_only", ())
+        self.predict = _members if isinstance(metrics, ProbabilisticMetrics) else _predict
 
     def __call__(self, method: Any, truth: np.ndarray, prediction: np.ndarray, fields: Fields) -> None:
         counts = _count(self.metrics, method, truth, prediction, fields)
@@ -209,7 +213,7 @@ class _Counter:
 
 
 def _by_batch(
-    inputs: _Inputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
+    inputs: MethodInputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
 ) -> None:
     """Judges every batch as it is."""
     for i in range(len(batches)):
@@ -218,12 +222,12 @@ def _by_batch(
         made: dict[Any, np.ndarray] = {}
         for method in methods:
             x = inputs.make(method, fields, made)
-            count(method, truth, _predict(method, inputs.task_of(method), x, batches.indices(i)), fields)
+            count(method, truth, count.predict(method, inputs.task_of(method), x, batches.indices(i)), fields)
         report(len(truth))
 
 
 def _by_sample(
-    inputs: _Inputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
+    inputs: MethodInputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
 ) -> None:
     """Predicts tile by tile and judges every sample whole, as `stitching` puts it together.
 
@@ -235,24 +239,27 @@ def _by_sample(
     def tiles() -> Iterator[Judged]:
         for i in range(len(batches)):
             fields = inputs.fields(batches, i)
-            windows, made = {"": task.truth(fields)}, {}
+            truth = task.truth(fields)
+            windows, made = {"": truth}, {}  # type: ignore[var-annotated]
             for method in methods:
                 x = inputs.make(method, fields, made)
-                windows[method.name] = _predict(method, inputs.task_of(method), x, batches.indices(i))
-                _check_window(method, windows[method.name], windows[""])
+                found = count.predict(method, inputs.task_of(method), x, batches.indices(i))
+                _check_window(method, found, truth)
+                windows[method.name] = found if found.ndim == truth.ndim else np.moveaxis(found, 0, 1)
             yield batches.indices(i), batches.tile_numbers(i), windows
-            report(len(fields["target"]))
+            report(len(truth))
 
     assert batches.tiles is not None
     for _, images in whole_samples(tiles(), batches.tiles, dataset.manifest.patch_shape):
         truth = images[""][None]
         for method in methods:
-            count(method, truth, images[method.name][None], grid)
+            image = images[method.name]
+            count(method, truth, image[None] if image.ndim == 2 else image[:, None], grid)
 
 
 def _check_window(method: Any, prediction: np.ndarray, truth: np.ndarray) -> None:
     check(
-        prediction.shape == truth.shape,
+        prediction.shape[-truth.ndim :] == truth.shape,
         f"Method '{method.name}' does not fit the data: its predictions have the shape of the windows.",
         prediction=prediction.shape,
         windows=truth.shape,
