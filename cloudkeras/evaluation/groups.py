@@ -8,27 +8,26 @@ from ..datasets.samples import SampleTable
 from ..errors import check
 from ..tasks import Task
 
-MIN_BLOCK_SECONDS = 3600.0
-
 
 def default_grouping(task: Task, samples: SampleTable) -> str | float:
     """By granule for images; by time block for windows of one instrument that watches on, which may overlap.
 
-    The block is an hour, or the longest window if that is longer.
+    The block is what the task says (an hour for curtains), or the longest window if that is longer.
     """
     if task.kind == "classification":
         return "granule"
-    return max(MIN_BLOCK_SECONDS, float((samples.time_end - samples.time_start).max(initial=0)))
+    return max(task.block_seconds, float((samples.time_end - samples.time_start).max(initial=0)))
 
 
-def sample_groups(samples: SampleTable, group_by: str | float) -> np.ndarray:
+def sample_groups(samples: SampleTable, group_by: str | float, *, one_site: bool = False) -> np.ndarray:
     """Name of the group of each sample, (sample,).
 
     Args:
         samples: Where and when the samples were cut.
         group_by: "granule", "sample", or the length of blocks of time in seconds. Blocks are counted from the start of
             1970 in UTC and a sample belongs to the block in which it starts; samples of different granules are never in
-            one group.
+            one group, but for `one_site`.
+        one_site: Whether all granules show one place, so that a block of time reaches across them.
 
     Raises:
         InputError: If `group_by` is none of these.
@@ -43,4 +42,6 @@ def sample_groups(samples: SampleTable, group_by: str | float) -> np.ndarray:
         group_by=group_by,
     )
     block = np.floor(samples.time_start / float(group_by)).astype(np.int64)
+    if one_site:
+        return np.array([f"block {b}" for b in block], np.str_)
     return np.array([f"{g} block {b}" for g, b in zip(samples.granule, block, strict=True)], np.str_)

@@ -19,8 +19,8 @@ from ..errors import InputError, check_choice
 from ..tasks import BlindZone, Meltwater, Task
 from ..tasks.blind_zone import ECHO_THRESHOLD, RANGES
 from .classification import ClassificationMetrics, confusion_matrix
-from .probabilistic import ProbabilisticMetrics
 from .melt import MeltMetrics
+from .probabilistic import ProbabilisticMetrics
 from .radar import RadarMetrics
 from .training import DecodedMAE, MacroF1
 

@@ -64,6 +64,7 @@ class Task(abc.ABC):
     column_dim: ClassVar[str]
     sample_columns: ClassVar[tuple[str, ...]] = ()  # of the table of samples, which `prepare` gets with the fields
     block_seconds: ClassVar[float] = 3600.0  # samples of one granule nearer than that are not independent
+    one_site: ClassVar[bool] = False  # all granules show one place: nor are samples of different ones
 
     @abc.abstractmethod
     def variables(self) -> tuple[Variable, ...]:

@@ -115,6 +115,7 @@ class Meltwater(Task):
     column_dim: ClassVar[str] = "x"
     sample_columns: ClassVar[tuple[str, ...]] = ("time_start",)
     block_seconds: ClassVar[float] = 7 * 86400.0
+    one_site: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
