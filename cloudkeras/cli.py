@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model on shards",
     "evaluate": "score runs and baselines on the same pixels",
     "predict": "apply a run to a scene of any size",
+    "explain": "show what a run looks at, and what each channel is worth",
     "export": "write a run as .keras and SavedModel",
 }
 

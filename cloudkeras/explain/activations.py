@@ -74,8 +74,8 @@ def grad_cam(
     _, gradient = in_batches(compiled_gradient(head, objective), [x, activation], objective.weights, batch_size)
     check(
         bool(np.any(gradient)),
-        "The objective does not depend on the output of `layer`: it does not lead to the final output, or the output is "
-        "clipped there.",
+        "The objective does not depend on the output of `layer`: it does not lead to the final output, or what is "
+        "decoded is clipped.",
         layer=layer,
         objective=objective.name,
     )

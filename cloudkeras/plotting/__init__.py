@@ -1,7 +1,13 @@
 """Figures, made with Matplotlib but without pyplot: they need no display and leave no state behind."""
 
+from .evaluation import evaluation_figures, save_evaluation_figures
+from .explanations import plot_channel_maps, plot_feature_maps, plot_grad_cam, plot_importance, plot_shapley
+from .performance_diagram import plot_performance_diagram
 from .phase import plot_phase_curtain, plot_phase_plan
-from .radar import plot_radar_curtain
+from .radar import plot_radar_cases, plot_radar_curtain
+from .radar_distribution import plot_reflectivity_height, plot_reflectivity_histograms
+from .radar_heights import plot_lowest_echo, plot_scores_by_height
+from .radar_spectra import plot_power_spectra
 from .results import plot_history, plot_scores
 from .scene import plot_scene
 from .style import CLASS_COLORS, class_colormap, save_figure
@@ -9,11 +15,25 @@ from .style import CLASS_COLORS, class_colormap, save_figure
 __all__ = [
     "CLASS_COLORS",
     "class_colormap",
+    "evaluation_figures",
+    "plot_channel_maps",
+    "plot_feature_maps",
+    "plot_grad_cam",
     "plot_history",
+    "plot_importance",
+    "plot_lowest_echo",
+    "plot_performance_diagram",
     "plot_phase_curtain",
     "plot_phase_plan",
+    "plot_power_spectra",
+    "plot_radar_cases",
     "plot_radar_curtain",
+    "plot_reflectivity_height",
+    "plot_reflectivity_histograms",
     "plot_scene",
     "plot_scores",
+    "plot_scores_by_height",
+    "plot_shapley",
+    "save_evaluation_figures",
     "save_figure",
 ]
