@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..datasets.synthetic import SIMULATORS, simulate
 from ..errors import check, check_choice
+from .progress import progress_line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +85,7 @@ def _simulate_rasters(arguments: argparse.Namespace) -> int:
         terrain=arguments.terrain or (),
         surface_mass_balance=arguments.surface_mass_balance,
         truth=bool(arguments.truth),
-        progress=_progress_line("days"),
+        progress=progress_line("simulating", "days"),
         **options,
     )
     print(f"simulated rasters (seed {arguments.seed}) are in {out}")
@@ -137,34 +136,7 @@ def _simulate_shards(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         jobs=arguments.jobs,
         fractions=tuple(arguments.fractions or (0.7, 0.15, 0.15)),
-        progress=_progress_line(),
+        progress=progress_line("simulating", "scenes"),
     )
     print(f"simulated shards of {arguments.task} (seed {arguments.seed}) are in {out}")
     return 0
-
-
-def _progress_line(what: str = "scenes") -> Callable[[int, int], None]:
-    """A callback that writes what is done and time left: one line redrawn on a terminal, else one every 10 percent."""
-    start = time.monotonic()
-    first: list[int] = []
-    shown = [-1]
-    terminal = sys.stderr.isatty()
-
-    def show(done: int, total: int) -> None:
-        if not first:
-            first.append(done)
-        step = done if terminal else 10 * done // max(total, 1)
-        if step == shown[0]:
-            return
-        shown[0] = step
-        made = done - first[0]
-        left = (time.monotonic() - start) / made * (total - done) if made else None
-        text = f"simulating: {done} of {total} {what}" + (f", {_clock(left)} left" if left is not None else "")
-        end = "\n" if not terminal or done >= total else ""
-        print(f"\r{text:60}" if terminal else text, end=end, file=sys.stderr, flush=True)
-
-    return show
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -263,7 +263,8 @@ def simulate_year(plan: BenchmarkPlan, year: int) -> Iterable[int]:
 
 
 def _on_land(fraction: np.ndarray, terrain: Terrain) -> np.ndarray:
-    return np.where(terrain.land, fraction, np.float32(np.nan))
+    """In steps of 1/1024, which deflate well."""
+    return np.where(terrain.land, np.rint(fraction * 1024) / 1024, np.nan)
 
 
 def _truth_file(plan: BenchmarkPlan, day: datetime.date) -> Path:
