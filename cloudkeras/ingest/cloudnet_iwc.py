@@ -17,7 +17,7 @@ import netCDF4
 import numpy as np
 
 from ..errors import DataError, InputError
-from .columns import ModelColumns
+from .columns import ModelColumns, ModelFiles
 from .netcdf import read_times, read_variable
 from .record import RadarRecord, in_order
 from .reflectivity import reflectivity_from_iwc, relation_for
@@ -32,13 +32,13 @@ def is_cloudnet_iwc(dataset: netCDF4.Dataset) -> bool:
 
 
 def read_cloudnet_iwc(
-    dataset: netCDF4.Dataset, model: ModelColumns | None, frequency_ghz: float | None = None
+    dataset: netCDF4.Dataset, model: ModelColumns | ModelFiles | None, frequency_ghz: float | None = None
 ) -> RadarRecord:
     """Reads an open file.
 
     Args:
         dataset: The file.
-        model: Columns whose temperature the relation needs.
+        model: Columns whose temperature the relation needs, or the files to read them from at the record's site.
         frequency_ghz: Of the radar, for files that do not say.
 
     Raises:
@@ -58,7 +58,8 @@ def read_cloudnet_iwc(
         frequency_ghz = read_frequency(dataset)
     relation_for(frequency_ghz)
     height = height - altitude
-    temperature = model.interpolate(time, height, ["temperature"])["temperature"]
+    columns = model if isinstance(model, ModelColumns) else model.at(latitude, longitude, altitude)
+    temperature = columns.interpolate(time, height, ["temperature"])["temperature"]
     dbz = reflectivity_from_iwc(iwc, temperature, frequency_ghz)
     return RadarRecord(
         path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,40 @@ class ModelColumns:
                 found=f"none between {_utc(self.time[i - 1])} and {_utc(self.time[i])}",
                 remedy="Add the model file that holds them.",
             )
+
+
+class ModelFiles:
+    """Model files of any number of sites, read once for each site that is asked for.
+
+    Args:
+        files: As `read_model_columns` takes them.
+        names: Fields that must be there.
+        interpolation: "bilinear" or "nearest", between the points of gridded files.
+    """
+
+    def __init__(self, files: Sequence[str | Path], *, names: Sequence[str] = CONTEXT, interpolation: str = "bilinear"):
+        self.files = tuple(files)
+        self._options: dict[str, Any] = {"names": tuple(names), "interpolation": interpolation}
+        self._known: dict[tuple[float, float], ModelColumns] = {}
+
+    def at(self, latitude: float, longitude: float, altitude_m: float | None = None) -> ModelColumns:
+        """Columns at a site; see `read_model_columns`.
+
+        Args:
+            latitude: Degrees north.
+            longitude: Degrees east.
+            altitude_m: Of the ground, m above mean sea level.
+        """
+        key = (round(latitude, 2), round(longitude, 2))
+        if key not in self._known:
+            self._known[key] = read_model_columns(
+                self.files, latitude=latitude, longitude=longitude, altitude_m=altitude_m, **self._options
+            )
+        return self._known[key]
+
+    def read(self) -> list[ModelColumns]:
+        """The columns of all sites asked for so far."""
+        return list(self._known.values())
 
 
 def read_model_columns(

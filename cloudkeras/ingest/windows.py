@@ -9,6 +9,8 @@ import numpy as np
 from ..errors import check
 from .curtain import Curtain
 
+ROUNDING_S = 1e-5  # of a difference of two times since 1970 in float64, generously
+
 
 @dataclass(frozen=True)
 class TimeBlocks:
@@ -94,7 +96,7 @@ def split_windows(
         inside = (second >= first * 3600) & (second < last * 3600)
         starts[split] = window_starts(curtain.observed & inside, width, evaluation_stride)
         until, since = (first * 3600 - second) % 86400, (second - last * 3600) % 86400  # next and last such block
-        free &= ~inside & (until > blocks.gap_s) & (since >= blocks.gap_s)
+        free &= ~inside & (until > blocks.gap_s + ROUNDING_S) & (since >= blocks.gap_s + ROUNDING_S)
     starts["train"] = window_starts(free, width, stride)
     return starts
 

@@ -26,18 +26,20 @@ def write_iwc(path, hours, height, iwc, *, altitude=11.0, frequency=94.0, status
     return path
 
 
-def write_model(path, hours, lead, height, *, offset=0.0, surface_k=270.0, with_lead=True):
+def write_model(
+    path, hours, lead, height, *, offset=0.0, surface_k=270.0, with_lead=True, per_hour=1.0, day="2021-01-04"
+):
     """A model file whose temperature falls by 6.5 K/km and rises by 1 K an hour, shifted by `offset`."""
     hours, height = np.asarray(hours, float), np.asarray(height, float)
     grid = np.broadcast_to(height, (len(hours), len(height)))
     with netCDF4.Dataset(path, "w") as file:
         file.createDimension("time", len(hours))
         file.createDimension("level", len(height))
-        _put(file, "time", "f4", ("time",), hours, "hours since 2021-01-04 00:00:00 +00:00")
+        _put(file, "time", "f4", ("time",), hours, f"hours since {day} 00:00:00 +00:00")
         if with_lead:
             _put(file, "forecast_time", "f4", ("time",), lead, "hours")
         _put(file, "height", "f4", ("time", "level"), grid, "m")
-        temperature = surface_k - 6.5e-3 * grid + hours[:, None] + offset
+        temperature = surface_k - 6.5e-3 * grid + per_hour * hours[:, None] + offset
         _put(file, "temperature", "f4", ("time", "level"), temperature, "K")
         _put(file, "q", "f4", ("time", "level"), 1e-3 * np.exp(-grid / 2000), "1")
         _put(file, "uwind", "f4", ("time", "level"), grid / 1000, "m s-1")

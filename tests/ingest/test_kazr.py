@@ -145,7 +145,7 @@ def test_truncated_and_other_files(tmp_path):
         read_radar(other, product="mmcr")
     with netCDF4.Dataset(tmp_path / "e.nc", "w"):
         pass
-    with pytest.raises(DataError, match=r"one of cloudnet-iwc, .*geoprof\); found the variables none"):
+    with pytest.raises(DataError, match=r"cloudnet-iwc or .*geoprof\); found the variables none"):
         read_radar(tmp_path / "e.nc")
 
 

@@ -1,4 +1,3 @@
-import argparse
 import inspect
 import json
 
@@ -7,8 +6,8 @@ import numpy as np
 import pytest
 
 from cloudkeras.cli import main
-from cloudkeras.commands.ingest import configure
 from cloudkeras.datasets import ShardDataset
+from cloudkeras.datasets.splits import check_no_leak
 from cloudkeras.errors import DataError, InputError
 from cloudkeras.ingest import ingest_radar, radar_curtain, read_model_columns, read_radar
 from cloudkeras.ingest.cloudnet_iwc import read_ice
@@ -16,6 +15,7 @@ from cloudkeras.ingest.netcdf import open_granule
 from cloudkeras.ingest.reflectivity import reflectivity_from_iwc
 
 from .conftest import write_iwc, write_model
+from .granules import write_geoprof, write_kazr
 
 SMALL = {"rows": 24, "columns": 12, "stride": 3, "evaluation_stride": 12}  # windows of 24 rows and one hour
 
@@ -175,23 +175,154 @@ def test_command(day, tmp_path, capsys):
     assert "42 train, 2 validation, 6 test windows of 24 x 12" in printed and str(tmp_path / "out") in printed
 
 
-def test_the_command_has_the_defaults_of_the_function():
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    given = vars(parser.parse_args(["cloudnet", "--iwc", "a", "--model", "b", "--out", "c"]))
-    defaults = {
-        k: p.default
-        for k, p in inspect.signature(ingest_radar).parameters.items()
-        if p.kind == p.KEYWORD_ONLY and k != "product"
-    }
-    names = {
-        "step_s": "step",
-        "row_depth_m": "row_depth",
-        "max_gap_s": "max_gap",
-        "gap_s": "gap",
-        "frequency_ghz": "frequency",
-    }
-    assert {k: given[names.get(k, k)] for k in defaults} == defaults
+@pytest.mark.parametrize("product", ["cloudnet", "kazr", "geoprof"])
+def test_the_command_has_the_defaults_of_the_function(product, monkeypatch, capsys):
+    """What the command passes on, where nothing is given, is what the function does by itself."""
+    passed = {}
+
+    def record(*files, **options):
+        passed.update(options)
+        raise InputError("stop")
+
+    monkeypatch.setattr("cloudkeras.ingest.ingest_radar", record)
+    assert main(["ingest", product, "--radar", "a", "--out", "c"]) == 2
+    parameters = inspect.signature(ingest_radar).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    ours = {"product": product} | ({} if product == "kazr" else {"snr_threshold_db": None})  # the others have none
+    assert passed == defaults | ours
+    assert "stop" in capsys.readouterr().err
+
+
+def kazr_day(path, day, *, hours=24.0, seed=0, **options):
+    """A day of profiles 60 s apart and gates every 80 m, random echo, with signal-to-noise ratio."""
+    time = 60.0 * np.arange(int(60 * hours))
+    height = 100.0 + 80.0 * np.arange(20)
+    rng = np.random.default_rng(seed)
+    snr = np.where(rng.random((len(time), 20)) < 0.5, 5.0, -24.0)
+    dbz = rng.uniform(-30, 10, (len(time), 20)).round(2)
+    return write_kazr(path, time, height, dbz, snr, day=day, **options)
+
+
+TINY = {"rows": 20, "columns": 30, "stride": 30, "evaluation_stride": 30, "split": "site-month"}
+
+
+@pytest.fixture(scope="module")
+def two_sites(tmp_path_factory):
+    """Two days at the end of January, two in February, at one site; three days at another."""
+    folder = tmp_path_factory.mktemp("kazr")
+    days = [("2019-01-30", "a"), ("2019-01-31", "a"), ("2019-02-01", "a"), ("2019-02-02", "a"),
+            ("2019-02-01", "b"), ("2019-02-02", "b"), ("2019-02-03", "b")]  # fmt: skip
+    files = []
+    for i, (day, site) in enumerate(days):
+        place = (71.32, -156.61, 8.0) if site == "a" else (70.50, -149.89, 2.0)
+        (folder / site).mkdir(exist_ok=True)
+        files.append(kazr_day(folder / site / f"kazr.{day}.nc", day, seed=i, place=place))
+    return files
+
+
+def test_site_months_hold_out_their_end_and_do_not_leak(two_sites, tmp_path):
+    out = ingest_radar(two_sites, None, tmp_path / "out", product="kazr", **TINY)
+    dataset = ShardDataset.open(out)
+    manifest = dataset.manifest
+    assert manifest.gap_seconds == 1800 and manifest.provenance["source"].startswith("ARM Ka-band zenith radar")
+    blocks = manifest.provenance["held_out_site_months"]
+    months = [(round(b["site"][0], 2), b["month"]) for b in blocks if b["split"] == "test"]
+    assert months == [(71.32, "2019-01"), (71.32, "2019-02"), (70.5, "2019-02")]
+    # two days of 1440 columns: the last 288 minutes, from 19:12; before that a gap of 30 minutes and as much again
+    first, second = (next(b for b in blocks if b["split"] == s) for s in ("test", "validation"))
+    assert (first["start"], first["end"]) == ("2019-01-31T19:12:00Z", "2019-01-31T23:59:00Z")
+    assert (second["start"], second["end"]) == ("2019-01-31T13:54:00Z", "2019-01-31T18:41:00Z")
+    tables = {split: dataset.samples(split) for split in ("train", "validation", "test")}
+    check_no_leak(tables, (20, 30), 1800.0)
+    train = tables["train"]
+    at_a = np.abs(train.latitude - 71.32) < 0.01
+    february = float(np.datetime64("2019-02-01", "s").astype(float))
+    assert (
+        train.time_start[at_a & (train.time_start >= february)].min() >= february - 60 + 1800
+    )  # the gap after January
+    per_file = [entry["windows"] for entry in manifest.provenance["radar_files"]]
+    assert {k: sum(w[k] for w in per_file) for k in tables} == {k: len(t) for k, t in tables.items()}
+    assert {len(entry["sha256"]) for entry in manifest.provenance["radar_files"]} == {64}
+
+
+def test_a_bad_file_is_named_and_does_not_stop_the_others(two_sites, tmp_path, capsys):
+    short = kazr_day(tmp_path / "short.nc", "2019-02-05", hours=0.3)
+    broken = tmp_path / "broken.nc"
+    broken.write_bytes(two_sites[0].read_bytes()[:4000])
+    empty = kazr_day(tmp_path / "empty.nc", "2019-02-06")
+    edit(empty, "reflectivity_copol", values=np.ma.masked_all((1440, 20)))
+    files = [*two_sites[:4], short, broken, empty]
+    dataset = ShardDataset.open(ingest_radar(files, None, tmp_path / "out", **TINY))
+    refused = {entry["file"]: entry["reason"] for entry in dataset.manifest.provenance["refused_files"]}
+    assert "at least one window of 30 columns of 60 s; found 18 columns" in refused["short.nc"]
+    assert "expected a NetCDF file; found 4000 bytes" in refused["broken.nc"]
+    assert "expected two profiles or more with values" in refused["empty.nc"] and len(refused) == 3
+    assert len(dataset.manifest.provenance["radar_files"]) == 4
+    with pytest.raises(DataError, match=r"short.nc: variable 'time'"):
+        ingest_radar(files, None, tmp_path / "strict", strict=True, **TINY)
+    with pytest.raises(
+        DataError, match=r"at least one file that can be used; found 2 that cannot: .*18 columns.*; .*4000"
+    ):
+        ingest_radar([short, broken], None, tmp_path / "none", **TINY)
+    with pytest.raises(InputError, match="Each radar file is given once"):
+        ingest_radar([short, short], None, tmp_path / "twice", **TINY)
+    options = ["--rows", "20", "--columns", "30", "--stride", "30", "--evaluation-stride", "30"]
+    options += ["--split", "site-month", "--out", str(tmp_path / "command")]
+    assert main(["ingest", "kazr", "--radar", *map(str, files), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "from 4 files" in printed and "3 of 7 files not used" in printed
+    assert main(["ingest", "cloudnet", "--radar", *map(str, files), *options, "--overwrite", "--strict"]) == 2
+    assert "radar file (cloudnet-categorize or cloudnet-iwc)" in capsys.readouterr().err
+
+
+def test_curtains_that_do_not_fit_into_memory_are_read_again(two_sites, tmp_path, monkeypatch):
+    kept = ShardDataset.open(ingest_radar(two_sites[:4], None, tmp_path / "kept", **TINY))
+    monkeypatch.setattr("cloudkeras.ingest.radar_shards._KEPT_BYTES", 0)
+    again = ShardDataset.open(ingest_radar(two_sites[:4], None, tmp_path / "again", **TINY))
+    for split in ("train", "test"):
+        n = kept.num_samples(split)
+        assert n == again.num_samples(split)
+        np.testing.assert_array_equal(
+            *(d.read(split, np.arange(n), ["reflectivity"])["reflectivity"] for d in (kept, again))
+        )
+
+
+def test_cold_season(two_sites, tmp_path):
+    """January stays below 2 C, February does not: its radar files are left out, with the reason."""
+    hours = np.arange(24 * 29, 24 * 34)
+    warm = write_model(tmp_path / "warm.nc", hours, hours, [2, 9000], surface_k=274.0, per_hour=0.0, day="2019-01-01")
+    january = ingest_radar(two_sites[:2], warm, tmp_path / "january", cold_season=True, **TINY)
+    assert ShardDataset.open(january).manifest.provenance["cold_season"] is True
+    with netCDF4.Dataset(warm, "a") as file:
+        file["temperature"][-1] = 276.0  # one hour of February
+    mixed = ShardDataset.open(ingest_radar(two_sites[:4], warm, tmp_path / "mixed", cold_season=True, **TINY))
+    reasons = [entry["reason"] for entry in mixed.manifest.provenance["refused_files"]]
+    assert len(reasons) == 2 and all("a month whose near-surface temperature never exceeds 2 C" in r for r in reasons)
+    with pytest.raises(InputError, match="`cold_season` needs model files"):
+        ingest_radar(two_sites[:2], None, tmp_path / "none", cold_season=True, **TINY)
+
+
+def test_geoprof_command(tmp_path, capsys):
+    pytest.importorskip("pyhdf", reason="the extra `ingest` is not installed")
+    rays, bins = 1200, 125
+    rng = np.random.default_rng(0)
+    track = np.linspace(60, 70, rays)
+    height = np.broadcast_to(120 + 240 * np.arange(bins - 5, -5, -1), (rays, bins))
+    mask = rng.choice([0, 40], (rays, bins))
+    mask[:, -9:-4] = 5  # clutter below 1.2 km
+    path = write_geoprof(tmp_path / "g.hdf", 0.16 * np.arange(rays), height, rng.uniform(-25, 15, (rays, bins)), mask,
+                         latitude=track, longitude=np.full(rays, 20.0), surface=np.full(rays, -9999))  # fmt: skip
+    options = ["--rows", "40", "--row-depth", "240", "--columns", "32", "--evaluation-stride", "32"]
+    out = tmp_path / "out"
+    assert main(["ingest", "geoprof", "--radar", str(path), "--out", str(out), "--split", "site-month", *options]) == 0
+    assert "CloudSat 2B-GEOPROF" in capsys.readouterr().out
+    dataset = ShardDataset.open(out)
+    samples = dataset.samples("test")
+    np.testing.assert_allclose(samples.latitude, track[samples.x_start + 16], atol=1e-3)  # along the track
+    windows = dataset.read("test", np.arange(len(samples)), ["reflectivity"])["reflectivity"]
+    assert np.isnan(windows[:, :5]).all() and np.isfinite(windows[:, 5:]).all()
+    with pytest.raises(DataError, match="a radar that stands still, for model columns; found a track"):
+        ingest_radar(path, [tmp_path / "m.nc"], tmp_path / "no")
 
 
 @pytest.mark.realdata
