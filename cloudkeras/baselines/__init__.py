@@ -22,4 +22,8 @@ def baselines_for(task: Task) -> list[Any]:
         from .radar import radar_baselines
 
         return list(radar_baselines())
+    if task.name == "meltwater":
+        from .melt import melt_baselines
+
+        return list(melt_baselines(task))
     return []
