@@ -150,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     used, refused = len(provenance["radar_files"]), provenance["refused_files"]
     print(f"{counts} windows of {arguments.rows} x {arguments.columns} ({provenance['source']}) from {used} files")
     if refused:
-        print(f"{len(refused)} of {used + len(refused)} files not used, for the reasons above and in the manifest")
+        print(f"{len(refused)} of {used + len(refused)} files not used:")
+        print("\n".join(f"  {entry['reason']}" for entry in refused))
     print(f"shards: {out}")
     return 0

@@ -1,6 +1,6 @@
 """Readers of granules: from a product's files to shards of a task."""
 
-from .columns import ModelColumns, read_model_columns
+from .columns import ModelColumns, ModelFiles, read_model_columns
 from .curtain import Curtain, radar_curtain
 from .radar import read_radar
 from .radar_shards import ingest_radar
@@ -9,6 +9,7 @@ from .record import RadarRecord
 __all__ = [
     "Curtain",
     "ModelColumns",
+    "ModelFiles",
     "RadarRecord",
     "ingest_radar",
     "radar_curtain",

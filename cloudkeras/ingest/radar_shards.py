@@ -213,8 +213,6 @@ def ingest_radar(
         overwrite=overwrite,
     ) as writer:
         _write(writer, reader, granules, columns)
-    for file, reason in refused:
-        logger.warning("not used: %s (%s)", file, reason)
     return Path(out)
 
 
@@ -240,6 +238,7 @@ def _read_all(
         except DataError as error:
             if strict:
                 raise
+            logger.warning("not used: %s", error)
             errors.append(error)
             refused.append((str(file), str(error)))
             continue

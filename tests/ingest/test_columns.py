@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from cloudkeras.errors import DataError, InputError
-from cloudkeras.ingest.columns import read_model_columns
+from cloudkeras.ingest import columns as columns_module
+from cloudkeras.ingest.columns import ModelFiles, read_model_columns
 
 from .conftest import write_model
 
@@ -83,3 +84,23 @@ def test_wrong_unit(tmp_path):
         file["temperature"].units = "degC"
     with pytest.raises(DataError, match="'temperature': expected units 'K'; found units 'degC'"):
         read_model_columns([path])
+
+
+def test_files_are_read_once_for_each_site(tmp_path, monkeypatch):
+    calls = []
+    real = columns_module.read_model_columns
+    monkeypatch.setattr(columns_module, "read_model_columns", lambda *a, **k: calls.append(k) or real(*a, **k))
+    files = ModelFiles([write_model(tmp_path / "m.nc", [0, 1], [0, 1], [10, 9000])], names=("temperature",))
+    first = files.at(78.93, 11.92, 11.0)
+    assert files.at(78.931, 11.921) is first and set(first.fields) == {"temperature"}
+    assert files.at(60.0, 11.92) is not first and len(calls) == 2 and len(files.read()) == 2
+    assert calls[0]["altitude_m"] == 11.0 and calls[0]["latitude"] == 78.93
+
+
+def test_two_metre_temperature_or_the_lowest_level(tmp_path):
+    path = write_model(tmp_path / "m.nc", [0, 1], [0, 1], [10, 9000])
+    np.testing.assert_allclose(read_model_columns([path]).near_surface, [269.935, 270.935], rtol=1e-6)
+    with netCDF4.Dataset(path, "a") as file:
+        file.createVariable("sfc_temp_2m", "f4", ("time",))[:] = [271.5, 272.0]
+        file["sfc_temp_2m"].units = "K"
+    np.testing.assert_allclose(read_model_columns([path]).near_surface, [271.5, 272.0])

@@ -29,6 +29,11 @@ def test_times(tmp_path, units):
     np.testing.assert_allclose(read(write(tmp_path / "a.nc", [0, 1.5], units)), 1609718400 + np.array([0, 5400]))
 
 
+def test_fractions_of_a_second_count(tmp_path):
+    path = write(tmp_path / "a.nc", [0, 2.5], "seconds since 2019-05-29 14:59:58.794000")
+    np.testing.assert_allclose(read(path) - 1559141998, [0.794, 3.294], atol=1e-6)
+
+
 def test_times_since_midnight_of_the_file_s_day(tmp_path):
     path = write(tmp_path / "a.nc", [0, 2], "decimal hours since midnight", year="2021", month="01", day="04")
     np.testing.assert_allclose(read(path), 1609718400 + np.array([0, 7200]))

@@ -270,7 +270,8 @@ def test_a_bad_file_is_named_and_does_not_stop_the_others(two_sites, tmp_path, c
     options += ["--split", "site-month", "--out", str(tmp_path / "command")]
     assert main(["ingest", "kazr", "--radar", *map(str, files), *options]) == 0
     printed = capsys.readouterr().out
-    assert "from 4 files" in printed and "3 of 7 files not used" in printed
+    assert "from 4 files" in printed and "3 of 7 files not used:\n" in printed
+    assert all(f"  {reason}\n" in printed for reason in refused.values())
     assert main(["ingest", "cloudnet", "--radar", *map(str, files), *options, "--overwrite", "--strict"]) == 2
     assert "radar file (cloudnet-categorize or cloudnet-iwc)" in capsys.readouterr().err
 
