@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,10 @@ from .train import parse_settings, show_progress
 
 if TYPE_CHECKING:
     from ..datasets import ShardDataset
+    from ..evaluation import Scores
     from ..tasks import Task
+
+logger = logging.getLogger("cloudkeras")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +64,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--reference", default="", help="method that the others are compared with (default: best baseline)"
     )
     parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
+    parser.add_argument(
+        "--figures",
+        nargs="?",
+        const="png",
+        choices=("png", "pdf", "svg"),
+        help="draw the scores into OUT/figures, as files of that kind (default: png); blind_zone: also cases, kept in "
+        "OUT/cases.npz",
+    )
+    parser.add_argument(
+        "--members",
+        type=int,
+        default=20,
+        help="members by which the spread of runs with Monte Carlo dropout is found in the cases, 0 for none "
+        "(default: 20)",
+    )
 
 
 def _group(text: str) -> str | float:
@@ -107,6 +126,24 @@ def run(arguments: argparse.Namespace) -> None:
     print(scores.to_markdown())
     for name, path in paths.items():
         print(f"{name:8} {path}")
+    if arguments.figures:
+        draw(scores, task, dataset, methods, arguments.out, kind=arguments.figures, members=arguments.members)
+
+
+def draw(
+    scores: Scores, task: Task, dataset: ShardDataset, methods: list[Any], out: Path, *, kind: str, members: int
+) -> None:
+    """Draws all figures of the task into OUT/figures, its cases with them, and says where they are."""
+    from ..evaluation import predict_cases
+    from ..plotting.evaluation import CASE_FIGURES, save_evaluation_figures
+
+    cases = None
+    if scores.task in CASE_FIGURES:
+        ranked = sorted(methods, key=lambda method: scores.methods.index(method.name))
+        cases = predict_cases(scores, task, dataset, ranked, members=members)
+        print(f"{'cases':8} {cases.save(out / 'cases.npz')}")
+    for path in save_evaluation_figures(scores, out / "figures", cases, kind=kind):
+        print(f"{'figure':8} {path}")
 
 
 def distinct_names(runs: list[Any]) -> list[Any]:
@@ -161,7 +198,8 @@ def evaluation_task(
 def fitted_baselines(dataset: ShardDataset, task: Task, statistics: Any, batch_size: int) -> list[Any]:
     """The task's baselines, fitted to the labels that the runs were trained on.
 
-    Inputs are normalized by `statistics`, those of the shards that are scored.
+    Inputs are normalized by `statistics`, those of the shards that are scored. A baseline that brings its own task
+    (`method.task`) is left out, with a line in the log, where the shards lack a variable that it needs.
     """
     from ..baselines import baselines_for
     from ..datasets import Batches
@@ -171,5 +209,12 @@ def fitted_baselines(dataset: ShardDataset, task: Task, statistics: Any, batch_s
             f"The baselines are fitted to a training split, and that of {dataset.path} is empty. Name shards that have "
             "one with --baseline-data, or use --no-baselines."
         )
-    training = Batches(dataset, task, "train", batch_size, statistics=statistics)
-    return [method.fit(training, statistics) for method in baselines_for(task)]
+    fitted = []
+    for method in baselines_for(task):
+        its_task = getattr(method, "task", None) or task
+        missing = [name for name in its_task.read_names() if name not in dataset.manifest.variables]
+        if missing and its_task is not task:
+            logger.info("baseline %s left out: %s holds no %s", method.name, dataset.path, ", ".join(missing))
+            continue
+        fitted.append(method.fit(Batches(dataset, its_task, "train", batch_size, statistics=statistics), statistics))
+    return fitted

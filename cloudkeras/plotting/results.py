@@ -16,12 +16,8 @@ from ..errors import DataError, check
 from .style import LINE_COLORS, bare, new_figure, title_of
 
 Interval = tuple[float, float, float]
-SHOWN = {  # what a figure shows unless told otherwise
-    "cloud_phase": ("f1_macro", "iou_macro", "f1_cloud", "f1_ice", "f1_mixed", "f1_liquid"),
-    "blind_zone": ("mae", "mae_truth_echo", "dice", "csi_cloud", "csi_shallow_snow", "csi_virga"),
-}
-_IN_DECIBELS = ("mae", "rmse", "bias")
-_LOWER_IS_BETTER = ("mae", "rmse", "far")
+_BEST_AT = {"frequency_bias": 1, "bias": 0}  # scores that are best at a value, by what their name holds
+_MOST = 12  # scores of a figure
 
 
 def plot_scores(
@@ -51,7 +47,7 @@ def plot_scores(
     check(len(table) > 0, "`scores` has at least one method.", methods=list(table))
     task = str(report.get("task", "")) if "scores" in report else ""
     shared = [m for m in next(iter(table.values())) if all(m in row for row in table.values())]
-    chosen = list(metrics) if metrics is not None else [m for m in SHOWN.get(task, shared) if m in shared][:12]
+    chosen = list(metrics) if metrics is not None else [m for m in _shown(report, shared) if m in shared][:_MOST]
     unknown = sorted(set(chosen) - set(shared))
     check(bool(chosen) and not unknown, f"Metrics that all methods have: {', '.join(shared)}.", metrics=chosen)
     across = min(3, len(chosen))
@@ -61,8 +57,9 @@ def plot_scores(
     for spare in axes[len(chosen) :]:
         spare.remove()
     hollow = set(report.get("baselines", ())) if task else set()
+    definitions = _definitions(report)
     for axis, metric in zip(axes, chosen, strict=False):
-        _draw_metric(axis, _label(metric, report if task else {}), {n: row[metric] for n, row in table.items()}, hollow)
+        _draw_metric(axis, _label(metric, definitions), {n: row[metric] for n, row in table.items()}, hollow)
     if title is None:
         title = f"{task}: {report.get('samples')} samples, the same pixels for all methods" if task else "Scores"
     known = report.get("simulated") if task and simulated is None else simulated
@@ -91,20 +88,36 @@ def _interval(value: Any) -> Interval:
     return middle, low, high
 
 
-def _label(metric: str, report: Mapping[str, Any]) -> str:
+def _definitions(report: Mapping[str, Any]) -> Any:
+    """The scores' definitions of a report of an evaluation; None for other mappings."""
+    if not report.get("task") or "scores" not in report:
+        return None
+    from ..metrics import metrics_for
+    from ..tasks import get_task
+
+    return metrics_for(get_task(report["task"], **report.get("task_options", {})), report.get("kind", "point"))
+
+
+def _shown(report: Mapping[str, Any], shared: Sequence[str]) -> Sequence[str]:
+    return getattr(_definitions(report), "shown", ()) or shared
+
+
+def _label(metric: str, definitions: Any) -> str:
     """Name, unit and which way is better."""
     words = metric.replace("_", " ")
-    if not report:
+    if definitions is None:
         return words
-    unit = " (dB)" if report["task"] == "blind_zone" and metric.startswith(_IN_DECIBELS) else ""
-    if metric.startswith("bias"):
-        return f"{words}{unit}, 0 is best"
-    return f"{words}{unit}, {'lower' if metric.startswith(_LOWER_IS_BETTER) else 'higher'} is better"
+    unit = getattr(definitions, "unit", lambda _: "")(metric)
+    unit = f" ({unit})" if unit else ""
+    for name, best in _BEST_AT.items():
+        if name in metric:
+            return f"{words}{unit}, {best} is best"
+    return f"{words}{unit}, {'higher' if definitions.higher_is_better(metric) else 'lower'} is better"
 
 
 def _draw_metric(axis: Axes, label: str, values: Mapping[str, Interval], hollow: Collection[str]) -> None:
     for place, (name, (value, low, high)) in enumerate(values.items()):
-        color = LINE_COLORS[place % len(LINE_COLORS)]
+        color = LINE_COLORS[1 + place % (len(LINE_COLORS) - 1)]  # black is the truth, in other figures
         if np.isfinite([low, high]).all():
             axis.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", alpha=0.55)
         face = "white" if name in hollow else color
