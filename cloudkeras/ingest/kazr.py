@@ -11,8 +11,8 @@
 
 Moments hold a number at each gate, mostly noise. The threshold of -15 dB is the one with which ARM compared KAZR with
 CloudSat (Kollias et al. 2019, AMT 12, 4949; DOE/SC-ARM-TR-279, p. 12). In the general mode of 2019-05-29 at SGP noise
-lies at -24 dB, and fewer than 1 in 200 clear gates pass. Below about 1 km, ground clutter and insects echo too and moments
-do not tell them from cloud: the product is honest about what the radar received, not about what it was.
+lies at -24 dB, and fewer than 1 in 200 clear gates pass. Below about 1 km, ground clutter and insects echo too, and
+moments do not tell them from cloud.
 
 Heights are distances from the antenna, which stands a few metres above ground.
 """
