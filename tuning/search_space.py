@@ -65,6 +65,7 @@ _BY_KIND: dict[str, Space] = {
         Parameter("class_weights", ("none", "inverse_sqrt", "median_frequency"), default="inverse_sqrt"),
     ),
     "regression": (Parameter("loss", ("masked_mae", "masked_mse", "unet3plus_hybrid"), ordered=False),),
+    "fraction": (Parameter("loss", ("masked_mae", "masked_mse", "masked_bce"), ordered=False),),
 }
 # King et al. 2024 search 5e-5 .. 5e-2 in learning rate among others; a full search follows theirs where it is wider.
 _FULL_LEARNING_RATES = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
@@ -138,7 +139,8 @@ def search_space(task: Task, model: str, image_shape: tuple[int | None, int | No
     check_choice(model, sorted(MODELS), "model")
     check_choice(size, SIZES, "space")
     shapes = _possible(_SHAPES[size], model, image_shape, samples)
-    parameters = {p.name: p for p in (*_COMMON, *_BY_KIND[task.kind])}
+    kind = "fraction" if task.loss_options().get("from_logits") else task.kind
+    parameters = {p.name: p for p in (*_COMMON, *_BY_KIND[kind])}
     if size == "full":
         parameters["learning_rate"] = Parameter("learning_rate", _FULL_LEARNING_RATES, default=5e-4)
         parameters["optimizer"] = Parameter("optimizer", ("adam", "rmsprop", "sgd"), ordered=False)

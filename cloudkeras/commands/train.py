@@ -35,7 +35,7 @@ _CHOICES = {
 _GROUPS = ("task", "model", "loss")
 _HELP = {
     "data": "folder of shards",
-    "task": "cloud_phase or blind_zone",
+    "task": "cloud_phase, blind_zone or meltwater",
     "model": "sgmagnet, unet3plus, unet, segnet ...",
     "decay_epochs": "epochs, or fractions of all epochs, at which the learning rate is multiplied by the decay factor",
     "schedule": "how the learning rate changes from epoch to epoch",
