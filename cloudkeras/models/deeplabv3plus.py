@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from ..errors import check, check_divisible
+from ..errors import check, check_choice, check_divisible
 from .blocks import Blocks, InputShape, check_arguments, output
-from .encoders import check_encoder, encoder_features
+from .encoders import ENCODERS, check_encoder, encoder_features
 
 OUTPUT_STRIDES = (8, 16)
 LOW_STRIDE = 4
@@ -39,14 +39,14 @@ def build_deeplabv3plus(
 
     MeltwaterBench (arXiv 2512.12142) takes `output_stride=8` and the encoder Xception-71, which `keras.applications`
     does not have: its "xception" is the network of Chollet 2017, shorter, with pooling where Xception-71 has strided
-    convolutions. Numbers published for Xception-71 (49.6 million parameters for a UNet on it) are not those of "xception".
+    convolutions. Numbers published for Xception-71 (49.6 million parameters for a UNet on it) are not its numbers.
 
     Args:
         input_shape: (rows, columns, channels); rows and columns may be None.
         num_classes: Values at each pixel or voxel.
         levels: None for an image; a number makes a volume of that many levels through a shared 1 x 1 head.
         filters: Channels of the features of stride 4 in the decoder, and of everything deeper.
-        dropout: Dropout rate after the pyramid and before the head.
+        dropout: Dropout rate before each convolution of the decoder and before the head.
         mc_dropout: Whether dropout stays on at inference.
         l2: L2 penalty on the convolution kernels, the encoder's too.
         encoder: One of `cloudkeras.models.ENCODERS`.
@@ -81,18 +81,19 @@ def build_deeplabv3plus(
         "`rates` are whole numbers of at least 1.",
         rates=rates,
     )
+    check_choice(encoder, list(ENCODERS), "encoder")
     check_encoder(encoder, encoder_weights)
     check_divisible(input_shape[0], input_shape[1], output_stride, "output_stride")
     blocks = Blocks(name, dropout, mc_dropout, l2)
     inputs = keras.Input(input_shape, name=blocks.named("input"))
     features = encoder_features(blocks, inputs, encoder, encoder_weights, output_stride=output_stride)
-    deep = blocks.drop(_pyramid(blocks, features[max(features)], filters[1], rates), "pyramid")
+    deep = _pyramid(blocks, features[max(features)], filters[1], rates)
     deep = blocks.upsample(deep, output_stride // LOW_STRIDE, "bilinear", "pyramid")
     low = blocks.norm_relu(blocks.conv(features[LOW_STRIDE], filters[0], "low_conv", 1), "low")
     x = layers.Concatenate(name=blocks.named("decoder_concat"))([low, deep])
-    for i in (1, 2):
-        x = _separable(blocks, x, filters[1], 1, f"decoder_{i}")
-    x = blocks.head(blocks.drop(x, "decoder"), num_classes, levels, "final", 1)
+    for i in (1, 2):  # dropout where branches are joined: in one of them it would change the order of the weights
+        x = _separable(blocks, blocks.drop(x, f"decoder_{i}"), filters[1], 1, f"decoder_{i}")
+    x = blocks.head(blocks.drop(x, "final"), num_classes, levels, "final", 1)
     x = blocks.upsample(x, LOW_STRIDE, "bilinear", "final")
     return keras.Model(inputs, output(x, "final"), name=name)
 

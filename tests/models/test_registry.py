@@ -19,5 +19,6 @@ def test_shared_arguments_come_first_in_the_same_order(name):
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match="`model` is one of 'deeplabv3plus', 'segnet', 'sgmagnet', 'unet', 'unet3plus', 'unet_plusplus'"):
+    names = "'deeplabv3plus', 'segnet', 'sgmagnet', 'unet', 'unet3plus', 'unet_plusplus'"
+    with pytest.raises(InputError, match=f"`model` is one of {names}"):
         get_builder("resnet")
