@@ -204,15 +204,6 @@ def test_errors():
         MarchingAverage(window=4)
 
 
-def test_benchmark_of_the_marching_average(capsys):
-    """The same numbers, and at least 50 times as fast on a blind zone of 128 x 128: both in one run."""
-    from benchmarks.marching_average import main
-
-    code = main(["--repeats", "3"])
-    shown = capsys.readouterr().out
-    assert code == 0 and "passed" in shown, shown
-
-
 @pytest.mark.realdata
 def test_figures_of_the_real_test_block(realdata):
     """On 12 to 18 h, echo everywhere has a Dice of 0.926, repeat 0.80 and a mean absolute error of 17.8 dB (about)."""
