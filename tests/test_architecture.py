@@ -24,6 +24,7 @@ FORBIDDEN = {
     "training": {"evaluation", "inference", "export", "commands"},
     "evaluation": {"export", "commands"},
     "inference": {"commands"},
+    "explain": {"inference", "export", "commands", "plotting"},
     "export": {"commands"},
 }
 

@@ -76,7 +76,13 @@ def _own_options(parsers: Any) -> None:
     add = parsers["integrated-gradients"].add_argument
     add("--baseline", choices=("hidden", "zero", "mean"), help="hidden: -1, no echo; zero: the training mean where "
         "inputs are standardised; mean: the mean of the split (default: hidden for blind_zone, else zero)")  # fmt: skip
-    add("--steps", type=int, default=64, help="points on the path from the baseline (default: 64)")
+    add("--steps", type=int, default=128, help="points on the path from the baseline (default: 128)")
+    parsers["grad-cam"].add_argument(
+        "--weights",
+        choices=("mean", "local"),
+        default="mean",
+        help="mean: gradients averaged over the layer (Grad-CAM); local: each at its place (HiResCAM) (default: mean)",
+    )
     parsers["feature-maps"].add_argument("--limit", type=int, default=16, help="features drawn (default: 16)")
     add = parsers["permutation"].add_argument
     add("--repeats", type=int, default=5, help="exchanges of channels between samples (default: 5)")

@@ -217,8 +217,14 @@ def _grad_cam(case: _Case) -> _Made:
     from ..explain.maps import MapVariable
 
     layer, objective = case.arguments.layer, case.objective
-    cam = grad_cam(case.run.model, case.x, objective, layer, batch_size=case.arguments.batch_size)
-    case.report |= {"layer": layer, "largest": cam.reshape(len(cam), -1).max(axis=1).astype(float).tolist()}
+    weights, size = case.arguments.weights, case.arguments.batch_size
+    cam = grad_cam(case.run.model, case.x, objective, layer, weights=weights, batch_size=size)
+    what = f"{'Grad-CAM' if weights == 'mean' else 'HiResCAM'} at {layer}"
+    case.report |= {
+        "layer": layer,
+        "weights": weights,
+        "largest": cam.reshape(len(cam), -1).max(axis=1).astype(float).tolist(),
+    }
     shown = _shown_channel(case.channels)
 
     def figure(i: int) -> Any:
@@ -226,14 +232,15 @@ def _grad_cam(case: _Case) -> _Made:
         return plot_grad_cam(
             cam[i],
             case.x[i, ..., shown],
+            label=what.split()[0],
             image_label=f"input: {case.channels[shown]}",
             region=case.regions[i],
-            title=f"Grad-CAM at {layer}\nof the {objective.name}\n{sample.title}",
+            title=f"{what}\nof the {objective.name}\n{sample.title}",
             **case.figure_options(sample),
         )
 
     levels = ("layer_level",) if cam.ndim == 4 else ()
-    attributes = {"long_name": f"Grad-CAM at {layer} of the {objective.name}", "units": objective.unit}
+    attributes = {"long_name": f"{what} of the {objective.name}", "units": objective.unit}
     return _Made({"grad_cam": MapVariable(("sample", *levels, *case.dims), cam, attributes)}, figure)
 
 

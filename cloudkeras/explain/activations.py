@@ -7,10 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..errors import check
+from ..errors import check, check_choice
 from .gradients import compiled_gradient, in_batches
 from .models import cut_at, deterministic, find_layer
 from .objectives import Objective
+
+CAM_WEIGHTS = ("mean", "local")
 
 
 def feature_maps(model: Any, x: Any, layer: str, *, batch_size: int = 8) -> np.ndarray:
@@ -42,7 +44,14 @@ def _predict(model: Any, x: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 def grad_cam(
-    model: Any, x: Any, objective: Objective, layer: str, *, resize: bool = True, batch_size: int = 8
+    model: Any,
+    x: Any,
+    objective: Objective,
+    layer: str,
+    *,
+    weights: str = "mean",
+    resize: bool = True,
+    batch_size: int = 8,
 ) -> np.ndarray:
     """Class activation map of a layer, weighted by gradients.
 
@@ -50,11 +59,16 @@ def grad_cam(
     objective by `A_k`. The objective being a mean over a region of a dense output, this is the form for segmentation.
     It shows where the layer's features speak for a larger objective; what speaks against it is cut off.
 
+    The mean forgets where the gradient was: with a small region and a layer of high resolution the map can be large at
+    places that cannot reach the region at all. `weights="local"` multiplies each activation by its own gradient, which
+    is 0 there.
+
     Args:
         model: A functional Keras model; Monte Carlo dropout is switched off.
         x: Network input, (batch, rows, columns, channels).
         objective: What is explained.
         layer: One of `image_layers`.
+        weights: "mean" (Grad-CAM) or "local" (HiResCAM).
         resize: Whether rows and columns are interpolated bilinearly to those of the input.
         batch_size: Samples at once.
 
@@ -66,9 +80,10 @@ def grad_cam(
         InputError: If there is no such layer, or the objective does not depend on it.
 
     Reference: Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2; Vinogradova et al. 2020, arXiv 2002.11434,
-        equation 2, for regions.
+        equation 2, for regions; Draelos and Carin 2020, arXiv 2011.08891, equation 5, for "local".
     """
     x = np.asarray(x, np.float32)
+    check_choice(weights, CAM_WEIGHTS, "weights")
     body, head = cut_at(deterministic(model), layer)
     activation = _predict(body, x, batch_size)
     _, gradient = in_batches(compiled_gradient(head, objective), [x, activation], objective.weights, batch_size)
@@ -79,8 +94,9 @@ def grad_cam(
         layer=layer,
         objective=objective.name,
     )
-    weights = gradient.mean(axis=tuple(range(1, gradient.ndim - 1)), keepdims=True)
-    cam = np.maximum((weights * activation).sum(axis=-1), 0)
+    if weights == "mean":
+        gradient = gradient.mean(axis=tuple(range(1, gradient.ndim - 1)), keepdims=True)
+    cam = np.maximum((gradient * activation).sum(axis=-1), 0)
     return resized(cam, x.shape[1:3]) if resize else cam
 
 

@@ -54,7 +54,7 @@ class IntegratedGradients:
 
 
 def integrated_gradients(
-    model: Any, x: Any, objective: Objective, baseline: Any, *, steps: int = 64, batch_size: int = 8
+    model: Any, x: Any, objective: Objective, baseline: Any, *, steps: int = 128, batch_size: int = 8
 ) -> IntegratedGradients:
     """Gradients along the straight line from a baseline to the input, times the difference of the two.
 

@@ -103,5 +103,6 @@ def _plain(value: Interval) -> dict[str, float | None]:
 
 
 def _words(value: Interval) -> str:
-    interval = f"{value.low:.4g} to {value.high:.4g}" if np.isfinite([value.low, value.high]).all() else "-"
-    return f"{value.value:.4g} | {interval}"
+    # Adding 0 turns -0 into 0.
+    interval = f"{value.low + 0.0:.4g} to {value.high + 0.0:.4g}" if np.isfinite([value.low, value.high]).all() else "-"
+    return f"{value.value + 0.0:.4g} | {interval}"

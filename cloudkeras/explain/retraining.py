@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.dataset import ShardDataset
+from ..datasets.pipeline import Batches
 from ..errors import check, check_choice
 from ..evaluation import Scores, evaluate
 from ..evaluation.bootstrap import draws, group_sums, interval, replicate
@@ -93,8 +94,10 @@ def retrain_subsets(
     check(len(seeds) > 0 and len(set(seeds)) == len(seeds), "`seeds` are different numbers.", seeds=seeds)
     check(config.initial_weights is None, "Networks of other channels cannot start from `initial_weights`.")
     configs = _configs(config, option, players, always, seeds)
-    runs = _train_all(configs, out / "runs")
     judge = configs[-1].make_task()
+    for needed in ("train", "validation", split):
+        Batches(dataset, judge, needed, batch_size)  # raises if the shards lack something, before any training
+    runs = _train_all(configs, out / "runs")
     scores = evaluate(
         judge,
         dataset,

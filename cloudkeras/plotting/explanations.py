@@ -237,7 +237,7 @@ def _draw_bars(axis: Axes, report: Mapping[str, Any]) -> None:
         if len(seeds) > 1:
             axis.plot(seeds, [place] * len(seeds), "o", color="white", markeredgecolor=LINE_COLORS[6], markersize=4)
     axis.axvline(0, color="#444444", linewidth=0.8)
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), [_shortened(name) for name in names])
     axis.set_ylim(len(names) - 0.5, -0.5)
     gain = "increase" if report["higher_is_better"] else "decrease"
     axis.set_xlabel(f"{gain} of {_score_label(report)} thanks to the channel", fontsize=9)

@@ -40,6 +40,19 @@ def test_grad_cam_of_a_region_weighs_by_the_mean_gradient():
     np.testing.assert_allclose(cam, np.maximum(small[..., 0] - 2 * small[..., 1], 0) / 12, rtol=1e-4, atol=1e-6)
 
 
+def test_local_weights_are_zero_where_the_region_is_not_reached():
+    x = random_input(2)
+    mask = np.zeros((ROWS, COLUMNS))
+    mask[:2, :2] = 1
+    objective = make_objective((ROWS, COLUMNS, 1), region=mask)
+    cam = grad_cam(two_feature_model(), x, objective, "features", weights="local", resize=False)
+    small = pooled(x)
+    np.testing.assert_allclose(cam[:, 0, 0], np.maximum(small[:, 0, 0, 0] - 2 * small[:, 0, 0, 1], 0), rtol=1e-4)
+    assert (cam.reshape(2, -1)[:, 1:] == 0).all()
+    with pytest.raises(InputError, match="`weights` is one of 'mean', 'local'"):
+        grad_cam(two_feature_model(), x, objective, "features", weights="max")
+
+
 def test_feature_maps_are_the_layers_output_without_dropout():
     x = random_input(3)
     np.testing.assert_allclose(
