@@ -7,7 +7,8 @@ import pytest
 
 from cloudkeras.cli import main
 from cloudkeras.datasets import DatasetWriter
-from cloudkeras.evaluation import Scores
+from cloudkeras.evaluation import Cases, Scores
+from cloudkeras.plotting.evaluation import FIGURES, evaluation_figures
 from cloudkeras.tasks import get_task
 from cloudkeras.training import train
 from tests.datasets.making import cloud_fields, make_cloud_dataset, table
@@ -45,6 +46,19 @@ def test_runs_and_baselines_are_scored_side_by_side(radar, run_folder, tmp_path,
     assert set(content["ranking"]) == {"first", *content["baselines"]} and content["reference"] == "repeat"
     assert content["provenance"]["methods"]["first"] == str(run_folder)
     assert Scores.load(out).num_groups == 4
+
+
+def test_figures_are_drawn_beside_the_scores_and_can_be_drawn_again(radar, run_folder, tmp_path, capsys):
+    out = tmp_path / "scores"
+    options = ["--data", str(radar), "--out", str(out), "--bootstrap", "10", "--no-baselines", "--figures", "svg"]
+    assert main(["evaluate", str(run_folder), *options]) == 0
+    printed = capsys.readouterr().out
+    drawn = {path.stem for path in (out / "figures").iterdir()}
+    assert drawn == {*FIGURES[""], *FIGURES["blind_zone"], "cases"}
+    assert all(str(out / "figures" / f"{name}.svg") in printed for name in drawn) and str(out / "cases.npz") in printed
+    scores, cases = Scores.load(out), Cases.load(out)
+    assert list(cases.predictions) == list(scores.methods) and cases.simulated
+    assert dict(evaluation_figures(scores, cases)).keys() == drawn
 
 
 def test_baselines_alone_on_track_labels(clouds, tmp_path, capsys):

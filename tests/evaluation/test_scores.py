@@ -9,7 +9,7 @@ import pytest
 from cloudkeras.errors import DataError, InputError
 from cloudkeras.evaluation import Scores, merge_scores
 
-from .made import made_scores
+from .made import made_radar_scores, made_scores
 
 
 def test_values_are_those_of_the_summed_counts():
@@ -77,6 +77,41 @@ def test_saved_scores_are_read_again(tmp_path):
         assert again.to_dict() == scores.to_dict() and again.to_markdown() == scores.to_markdown()
 
 
+def test_what_the_truth_alone_decides_is_kept_once(tmp_path):
+    scores = made_radar_scores()
+    scores.save(tmp_path)
+    with np.load(tmp_path / "scores.npz") as file:
+        names = [name for name in file.files if "/" in name]
+    once = set(scores.metrics.truth_only)
+    assert len(names) == 3 * len(scores.statistics["good"]) - 2 * len(once)
+    again = Scores.load(tmp_path)
+    assert again.to_json() == scores.to_json()
+    for whole in (again, merge_scores([scores, scores])):
+        first, second = whole.statistics["good"], whole.statistics["all_clear"]
+        assert {name for name in first if first[name] is second[name]} == once
+
+
+def test_radar_scores_have_intervals_and_paired_differences():
+    scores = made_radar_scores()
+    for name in ("ssim", "emd", "psd_vertical", "psd_temporal_bias", "lowest_echo_mae", "hss_cloud"):
+        value, low, high = scores.score("noisy", name)
+        assert low <= value <= high and low < high, name
+        difference = scores.difference("noisy", name, "good")
+        assert difference.value == pytest.approx(value - scores.score("good", name).value)
+    assert scores.methods == ("good", "noisy", "all_clear")
+    assert scores.difference("good", "ssim", "noisy").low > 0 > scores.difference("good", "emd", "noisy").high
+
+
+def test_resampled_statistics_are_those_of_the_replicates():
+    scores = made_radar_scores()
+    sums = scores.resampled("noisy", scores.statistics["noisy"])
+    low, high = np.percentile(scores.metrics.compute(sums)["emd"], [2.5, 97.5])
+    assert (low, high) == pytest.approx(scores.score("noisy", "emd")[1:])
+    assert scores.resampled("noisy", ["vertical_profiles"])["vertical_profiles"].shape == (50,)
+    assert len(made_radar_scores(bootstrap=0).resampled("noisy", ["rows"])["rows"]) == 0
+    np.testing.assert_allclose(scores.total("noisy")["rows"], scores.statistics["noisy"]["rows"].sum(axis=0))
+
+
 def test_json_holds_everything_and_null_for_what_is_not_defined():
     scores = made_scores(bootstrap=0)
     content = json.loads(scores.to_json(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
@@ -93,6 +128,13 @@ def test_files_that_are_no_scores_are_named(tmp_path):
         Scores.load(tmp_path)
     (tmp_path / "scores.npz").write_bytes(b"not a zip")
     with pytest.raises(DataError, match="expected scores of format 2"):
+        Scores.load(tmp_path)
+    made_scores().save(tmp_path)
+    with np.load(tmp_path / "scores.npz") as file:
+        content = {name: file[name] for name in file.files}
+    header = json.loads(str(content.pop("header"))) | {"format": 1}
+    np.savez(tmp_path / "scores.npz", header=np.array(json.dumps(header)), **content)
+    with pytest.raises(DataError, match=r"expected scores of format 2; found format 1\. .*evaluate` again"):
         Scores.load(tmp_path)
     np.savez(tmp_path / "scores.npz", other=np.zeros(3))
     with pytest.raises(DataError, match="header"):
