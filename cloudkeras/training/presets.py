@@ -45,6 +45,19 @@ _KING2024: dict[str, Any] = {
     "patience": 20,
 }
 
+_MELTWATERBENCH: dict[str, Any] = {
+    "task": "meltwater",
+    "task_options": {"crop": [512, 512], "crops_per_day": 1, "evaluation_window": [512, 512], "margin": 16},
+    "loss": "masked_mae",
+    "optimizer": "adam",
+    "clipnorm": 1.0,
+    "l2": 0.0,
+    "dropout": 0.0,
+    "patience": None,
+}
+# (1 + 2 + 4 + 8 + 16) * 35 = 1085: the rate ends at its least.
+_COSINE: dict[str, Any] = {"schedule": "cosine_restarts", "restart_epochs": 35, "restart_growth": 2, "epochs": 1085}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "king2024": _KING2024,
     "king2024_era5": {
@@ -81,12 +94,61 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "patience": None,
     },
+    "meltwaterbench": {
+        **_MELTWATERBENCH,
+        "model": "unet",
+        "model_options": {"filters": [64, 128, 256, 512, 1024], "upsampling": "transpose"},
+        "learning_rate": 1e-4,
+        "schedule": "plateau",
+        "plateau_patience": 101,
+        "plateau_min_delta": 5e-6,
+        "decay_factor": 0.1,
+        "epochs": 500,
+        "batch_size": 8,
+    },
+    "meltwaterbench_encoder": {
+        **_MELTWATERBENCH,
+        "model": "unet",
+        "model_options": {
+            "filters": [16, 32, 64, 128, 256],
+            "upsampling": "nearest",
+            "encoder": "xception",
+            "encoder_weights": "imagenet",
+        },
+        "learning_rate": 1e-4,
+        **_COSINE,
+        "batch_size": 8,
+    },
+    "meltwaterbench_deeplabv3plus": {
+        **_MELTWATERBENCH,
+        "task_options": {"crop": [304, 304], "crops_per_day": 1, "evaluation_window": [304, 304], "margin": 32},
+        "model": "deeplabv3plus",
+        "model_options": {
+            "filters": [48, 256],
+            "encoder": "xception",
+            "encoder_weights": "imagenet",
+            "output_stride": 8,
+            "rates": [6, 12, 18],
+        },
+        "learning_rate": 1e-3,
+        **_COSINE,
+        "batch_size": 16,
+    },
 }
 
 _KING2024_NOTE = (
     "The best epoch, and early stopping, go by the validation MAE in dBZ, which holds no L2 penalty (published: the "
     "validation loss, which does); outputs of deep supervision weigh 1, 1/2, 1/4 ... (published: 1 each); the loss "
     "covers the ramp as well as the blind zone."
+)
+_MELTWATERBENCH_NOTE = (
+    "MeltwaterBench, arXiv 2512.12142, and the configurations in its public code: Adam, L1 loss, one random crop of "
+    "each day an epoch, gradients clipped to the norm 1. The best epoch is that of the smallest validation MAE on all "
+    "tiles (published: the checkpoint of epoch"
+)
+_XCEPTION_NOTE = (
+    "The encoder is Keras's Xception with ImageNet weights (published: Xception-71, which Keras does not have); "
+    "--set model.encoder_weights=null starts at random."
 )
 NOTES: dict[str, str] = {
     "king2024": f"UNet 3+ on reflectivity alone (3+_1). King et al. 2024, AIES-D-23-0063. {_KING2024_NOTE}",
@@ -99,6 +161,14 @@ NOTES: dict[str, str] = {
     "16 rows. Published are 2000 epochs of 250 batches, that is 500,000 steps; an epoch here is one pass through the "
     "data. Reflectivity alone is predicted (published: Doppler velocity and spectrum width as well), and the best "
     "epoch is kept, not the last.",
+    "meltwaterbench": f"The UNet of 31.0 million parameters. {_MELTWATERBENCH_NOTE} 451). The learning rate falls "
+    "after more than 100 epochs without an improvement by 1e-4 of the best, taken as 5e-6 of a MAE near 0.05.",
+    "meltwaterbench_encoder": f"UNet on an encoder, the best of the paper. {_MELTWATERBENCH_NOTE} 1025; the 1085 "
+    "epochs are those of its sweep, the file of the run itself was left at 3). The decoder has batch normalization, "
+    f"and a convolution after each upsampling (published: neither). {_XCEPTION_NOTE}",
+    "meltwaterbench_deeplabv3plus": f"DeepLabv3+ at output stride 8. {_MELTWATERBENCH_NOTE} 991). The decoder has two "
+    "3 x 3 convolutions where the scales are joined, as in Chen et al. 2018 (published: one there and one before), and "
+    f"no dropout of 0.5 in the pyramid. {_XCEPTION_NOTE}",
 }
 
 

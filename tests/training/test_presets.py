@@ -78,9 +78,38 @@ def test_another_model_is_trained_in_the_same_way():
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("meltwaterbench", 31_055_873),  # by hand in tests/models/test_unet.py
+        # The encoder's share is Xception without its classifier, 20,861,480, and 3 x 3 x 1 x 32 for the fourth band.
+        ("meltwaterbench_encoder", 20_861_768 + 8_753_441),
+        ("meltwaterbench_deeplabv3plus", 20_861_768 + 3_196_513),
+    ],
+)
+def test_meltwaterbench_nets_fit_its_crops(name, parameters):
+    config = parse("--preset", name, *(["--set", "model.encoder_weights=null"] if "_" in name else [])).resolved()
+    task = config.make_task()
+    assert (config.clipnorm, config.optimizer, config.loss, config.monitor) == (1.0, "adam", "masked_mae", "val_mae")
+    assert task.channel_names() == (
+        "brightness_temperature_smooth",
+        "liquid_water_smooth",
+        "sar_mean",
+        "surface_altitude",
+    )
+    model = build_model(config, task, (*task.crop, 4))
+    assert model.count_params() == parameters
+
+
+def test_cosine_of_meltwaterbench_ends_at_its_least():
+    config = parse("--preset", "meltwaterbench_deeplabv3plus")
+    assert [config.learning_rate_at(e) for e in (0, 35, 105, 245, 525)] == pytest.approx([1e-3] * 5)
+    assert config.learning_rate_at(1084.99) < 1e-9
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--preset", "king"], "`preset` is one of 'geiss2021', 'king2024', 'king2024_era5'. Received preset='king'"),
+        (["--preset", "king"], "`preset` is one of 'geiss2021', 'king2024', 'king2024_era5', .*Received preset='king'"),
         (["--preset", "king2024", "--task", "cloud_phase"], "is for the task 'blind_zone'"),
         (["--preset", "king2024", "--model", "resnet"], "`model` is one of"),
     ],
@@ -93,7 +122,9 @@ def test_mistakes(words, message):
 def test_each_preset_says_what_it_holds(capsys):
     assert set(NOTES) == set(PRESETS)
     for name in PRESETS:
-        assert RunConfig.from_dict({"data": "d", **preset(name)}).resolved().task_options["blind_rows"] == 16
+        config = RunConfig.from_dict({"data": "d", **preset(name)}).resolved()
+        assert config.task == ("meltwater" if name.startswith("melt") else "blind_zone")
+        assert config.task_options.get("blind_rows", 16) == 16
     with pytest.raises(SystemExit) as ended:
         main(["train", "--preset", "list"])
     assert ended.value.code == 0
