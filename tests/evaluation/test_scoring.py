@@ -201,6 +201,14 @@ def test_trivial_methods_on_a_real_day_score_what_is_known_of_it(realdata, tmp_p
     assert scores.values["repeat"]["dice"] == pytest.approx(0.80, abs=0.03)
     assert scores.values["repeat"]["mae"] == pytest.approx(17.8, abs=1.0)
     assert scores.values["all_clear"]["mae"] > scores.values["repeat"]["mae"]
+    # Repeating a row varies in time as the radar does and not at all with height.
+    repeat = scores.values["repeat"]
+    assert (
+        repeat["psd_temporal"] < 0.4
+        and repeat["psd_vertical"] > 5
+        and repeat["emd"] < scores.values["all_clear"]["emd"]
+    )
+    assert scores.provenance["profile"]["units"] == "m" and scores.provenance["window"]["columns"] == 128
     assert not scores.simulated and scores.num_groups >= 5
 
 
