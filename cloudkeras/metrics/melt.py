@@ -34,6 +34,8 @@ SSIM_RADIUS = 35
 _C1, _C2 = 0.01**2, 0.03**2
 
 SCORES = ("mae", "mse", "rmse", "accuracy", "precision", "recall", "f1", "r2", "ssim")
+_PUBLISHED = ("mae", "mse", "accuracy", "f1", "ssim")  # the columns of the published table
+_FURTHER = ("rmse", "precision", "recall", "r2")
 _POOLED = ("rmse", "precision", "recall", "f1", "r2")
 _SUMS = (
     *("pixels", "pixels_melt", "predicted_melt", "hits", "absolute", "square", "error"),
@@ -55,8 +57,10 @@ class MeltMetrics:
     primary = "mae_weighted"
     count = "pixels"
     tables: ClassVar[dict[str, tuple[str, ...]]] = {
-        "mean over the days, weighted by labelled pixels": tuple(f"{name}_weighted" for name in SCORES),
-        "plain mean over the days": tuple(f"{name}_mean" for name in SCORES),
+        "mean over the days, weighted by labelled pixels": tuple(f"{name}_weighted" for name in _PUBLISHED),
+        "plain mean over the days": tuple(f"{name}_mean" for name in _PUBLISHED),
+        "further scores, weighted by labelled pixels": tuple(f"{name}_weighted" for name in _FURTHER),
+        "further scores, plain mean over the days": tuple(f"{name}_mean" for name in _FURTHER),
         "pixels of all days together": tuple(f"{name}_pooled" for name in _POOLED),
         "melt extent of a day within what SAR saw, km2": (
             "extent_mae_km2",

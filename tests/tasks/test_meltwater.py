@@ -143,3 +143,24 @@ def test_options_survive_json_and_wrong_ones_are_named():
     ):
         with pytest.raises(InputError, match=message):
             Meltwater(**options)
+
+
+def test_an_exported_model_gives_fractions_from_physical_units():
+    from types import SimpleNamespace
+
+    import keras
+
+    from cloudkeras.export import serving_function
+
+    task = Meltwater(inputs=("liquid_water_smooth", "surface_altitude", "month", "land"))
+    image = keras.Input((6, 8, 4))
+    model = keras.Model(image, keras.layers.Conv2D(1, 1, kernel_initializer="random_normal")(image))
+    prepared = task.prepare(fields())
+    run = SimpleNamespace(task=task, model=model, statistics={})
+    given = {name: prepared[name] for name in task.physical_inputs()}
+    served = np.asarray(keras.ops.convert_to_numpy(serving_function(run)(given)["melt_fraction"]))
+    x = task.network_inputs(prepared, {})
+    weights, bias = (np.asarray(w) for w in model.get_weights())
+    expected = 1 / (1 + np.exp(-(x @ weights[0, 0] + bias)[..., 0]))
+    np.testing.assert_allclose(served, expected, atol=1e-5)
+    assert served.min() >= 0 and served.max() <= 1
