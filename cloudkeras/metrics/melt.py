@@ -80,8 +80,8 @@ class MeltMetrics:
 
     @staticmethod
     def unit(name: str) -> str:
-        """The unit of a score; "" for numbers between 0 and 1, fractions of a pixel among them."""
-        return "km2" if name.endswith("_km2") else ""
+        """Nothing to add to the names: fractions of a pixel, or a name that ends in its unit."""
+        return ""
 
     def statistics(
         self, truth: np.ndarray, prediction: np.ndarray, fields: Mapping[str, np.ndarray] | None = None
