@@ -18,6 +18,7 @@ from ..evaluation import Scores, evaluate
 from ..evaluation.bootstrap import draws, group_sums, interval, replicate
 from ..tasks import get_task
 from ..training import Run, RunConfig, train
+from ..training.monitoring import format_duration
 from .importance import Importance
 from .models import DeterministicMethod
 from .permutation import score_unit
@@ -172,7 +173,7 @@ def _train_all(configs: Sequence[RunConfig], folder: Path) -> list[Run]:
         left = ""
         if trained:
             seconds = (time.monotonic() - began) / trained * (len(configs) - number + 1)
-            left = f", about {seconds / 60:.0f} min left"
+            left = f", about {format_duration(seconds)} left"
         logger.info("run %d of %d: %s%s%s", number, len(configs), config.name, " is there" if done else "", left)
         runs.append(train(config, path))
         trained += not done
