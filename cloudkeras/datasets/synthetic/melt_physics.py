@@ -20,10 +20,10 @@ SUN_K = 1.0  # sunlight at midsummer counts as this much warmth
 SLOPE_K = 1.8  # so does a steep slope to the south
 SOFT_K = 0.7  # days are not of one temperature
 REFREEZE_MM_PER_K_DAY = 2.2
-DRAIN_DAYS, LAKE_DRAIN_DAYS = 2.0, 14.0
+DRAIN_DAYS, LAKE_DRAIN_DAYS = 3.0, 16.0
 STORE_MM = 60.0  # what a pixel holds at most
 
-HALF_WET_MM = 8.0  # water at which half of a pixel of middling wetness is wet
+HALF_WET_MM = 11.0  # water at which half of a pixel of middling wetness is wet
 FRACTION_SPREAD = 0.6  # of the logarithm of the water at which a part of a pixel is wet
 WETNESS_EFFECT, LAKE_EFFECT = 0.6, 1.4  # on that logarithm
 

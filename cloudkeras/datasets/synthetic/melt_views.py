@@ -18,10 +18,10 @@ PMW_FOOTPRINT_CELLS = 1.5  # standard deviation of what a cell really sees: a fo
 MAR_CELL_M = 6000.0
 
 DRY_EMISSIVITY, BARE_EMISSIVITY, WET_EMISSIVITY, OCEAN_K = 0.80, 0.93, 0.94, 155.0
-PMW_WATER_MM = 6.0  # water that makes the surface look wet at 37 GHz, e-folding
+PMW_WATER_MM = 2.5  # water that makes the surface look wet at 37 GHz, e-folding
 PMW_NOISE_K = 1.5
 MAR_MOST_KG_KG, MAR_WATER_MM = 0.035, 20.0  # what firn holds at most, and the water that comes near to it
-MAR_WARM_BIAS_K = 0.5
+MAR_WARM_BIAS_K = 1.5
 
 SUBPIXELS = 25  # independent looks of 20 m in a pixel
 MISSED, FALSE = 0.05, 0.012  # of wet and of dry ones
@@ -98,8 +98,8 @@ class PassiveMicrowave:
 class RegionalModel:
     """Liquid water of the top metre in a model of 6-km cells with its own weather and a terrain without detail.
 
-    The model is a little too warm, wrong by about 1 K from day to day and from place to place, and knows neither
-    channels nor lakes.
+    The model is too warm over ice by 1.5 K, wrong by about 1 K from day to day and from place to place, and knows
+    neither channels nor lakes.
     """
 
     def __init__(self, terrain: Terrain):

@@ -16,10 +16,11 @@ from scipy.ndimage import gaussian_filter
 
 SEASON_MEAN_C, SEASON_RANGE_C, WARMEST_DAY = -1.5, 6.6, 203
 LAPSE_K_PER_KM = 6.2
-SYNOPTIC_K, SYNOPTIC_DAYS = 2.4, 3.5
+SYNOPTIC_K, SYNOPTIC_DAYS = 2.2, 5.0
 YEAR_K = 0.7
-LAPSE_SPREAD_K_PER_KM, LAPSE_DAYS = 0.9, 4.0
-MAP_K, MAP_KM, MAP_DAYS = 1.1, 25.0, 2.5
+LAPSE_SPREAD_K_PER_KM, LAPSE_DAYS = 0.8, 5.0
+MAP_K, MAP_KM, MAP_DAYS = 1.1, 25.0, 4.0
+MODEL_DAY_K, MODEL_MAP_K, MODEL_DAYS = 1.2, 1.2, 2.0
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,14 @@ def year_weather(seed: int, year: int, shape: tuple[int, int], resolution_m: flo
             float(np.clip(LAPSE_K_PER_KM + LAPSE_SPREAD_K_PER_KM * lapse, 3.5, 8.5)),
             float(np.clip(0.5 + 0.5 * np.cos(2 * np.pi * (number - 172) / 365.25), 0, 1)),
             MAP_K * field,
-            0.9 * error,
-            0.8 * error_field,
+            MODEL_DAY_K * error,
+            MODEL_MAP_K * error_field,
         )
         synoptic = _step(synoptic, SYNOPTIC_DAYS, rng.standard_normal())
         lapse = _step(lapse, LAPSE_DAYS, rng.standard_normal())
-        error = _step(error, 2.0, rng.standard_normal())
+        error = _step(error, MODEL_DAYS, rng.standard_normal())
         field = _step(field, MAP_DAYS, _map(rng, cells))
-        error_field = _step(error_field, MAP_DAYS, _map(rng, cells))
+        error_field = _step(error_field, MODEL_DAYS, _map(rng, cells))
         day += datetime.timedelta(days=1)
 
 
