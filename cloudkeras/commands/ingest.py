@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .ingest_meltwater import add_product as add_meltwaterbench
+from .ingest_meltwater import run as run_meltwaterbench
+
 _RADARS = {
     "cloudnet": (
         "Cloudnet's ice water content or categorize product, for the task blind_zone",
@@ -32,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _add_files(radar, name)
         _add_splits(radar)
         _add_grid(radar)
+    add_meltwaterbench(products)
 
 
 def _add_files(parser: argparse.ArgumentParser, product: str) -> None:
@@ -111,6 +115,8 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the shards and says what is in them, and which files were not used."""
+    if arguments.product == "meltwaterbench":
+        return run_meltwaterbench(arguments)
     from ..datasets import ShardDataset
     from ..ingest import ingest_radar
     from .train import show_progress

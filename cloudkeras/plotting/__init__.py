@@ -2,6 +2,7 @@
 
 from .evaluation import evaluation_figures, save_evaluation_figures
 from .explanations import plot_channel_maps, plot_feature_maps, plot_grad_cam, plot_importance, plot_shapley
+from .melt import plot_melt_day, plot_melt_extent
 from .performance_diagram import plot_performance_diagram
 from .phase import plot_phase_curtain, plot_phase_plan
 from .radar import plot_radar_cases, plot_radar_curtain
@@ -22,6 +23,8 @@ __all__ = [
     "plot_history",
     "plot_importance",
     "plot_lowest_echo",
+    "plot_melt_day",
+    "plot_melt_extent",
     "plot_performance_diagram",
     "plot_phase_curtain",
     "plot_phase_plan",
