@@ -282,7 +282,8 @@ class FieldProducts(Products):
             attributes["ancillary_variables"] = "filled"
             self._create(output, name, stored.dtype, self.image_dims, fill, **attributes)
         else:
-            self._create(output, name, "f4", self.image_dims, _FLOAT_MISSING, long_name=name)
+            known = {v.name: {"long_name": v.long_name, "units": v.units} for v in self.task.variables()}
+            self._create(output, name, "f4", self.image_dims, _FLOAT_MISSING, **known.get(name, {"long_name": name}))
         self._create(
             output,
             "filled",
@@ -340,7 +341,10 @@ class FieldProducts(Products):
 
 
 def observed(reader: SceneReader, fields: Fields) -> np.ndarray:
-    """(rows, columns) bool: where any input variable has a value in any band."""
+    """(rows, columns) bool: where the task has a result, or else where any input variable has a value in any band."""
+    covered = reader.task.covered(fields)
+    if covered is not None:
+        return covered
     finite = [np.isfinite(fields[name]) for name in reader.variables]
     return np.any([f.reshape(*f.shape[:2], -1).any(axis=-1) for f in finite], axis=0)
 

@@ -16,6 +16,7 @@ from ..tasks import Fields, Task
 
 VERTICAL_DIMS = ("height", "level")
 COORDINATE_NAMES = ("time", "latitude", "longitude", "lat", "lon", "height", "altitude", "level", "crs")
+_SECONDS = "seconds since 1970-01-01 00:00:00"
 _SAME_UNITS = {
     "1": ("1", "", "dimensionless", "unitless", "kg kg-1", "kg/kg"),
     "K": ("K", "kelvin", "Kelvin"),
@@ -36,7 +37,8 @@ class SceneReader:
 
     Attributes:
         rows, columns: Size of the scene along `task.row_dim` and `task.column_dim`.
-        variables: The variables of the task that are read, by name.
+        variables: The variables of the task that the network reads, by name.
+        masks: Those that say where there is a result (`task.mask_names`) and are in the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -62,7 +64,8 @@ class SceneReader:
         try:
             wanted = {v.name: v for v in task.variables()}
             self.variables = {name: wanted[name] for name in task.physical_inputs() if name in wanted}
-            for variable in self.variables.values():
+            self.masks = {n: wanted[n] for n in task.mask_names() if n in self.dataset.variables}
+            for variable in {**self.masks, **self.variables}.values():
                 self._check(variable, statistics)
             first = self.dataset[next(iter(self.variables))]
             sizes = dict(zip(first.dimensions, first.shape, strict=True))
@@ -122,15 +125,36 @@ class SceneReader:
     def read(self, rows: slice, columns: slice) -> Fields:
         """A window of all variables, without a batch dimension: (rows, columns, ...) float32, NaN where missing.
 
+        Where the task asks for the time of a sample and the scene has one time, `time_start` (seconds since 1970, a
+        number without dimensions) is there too.
+
         Raises:
             DataError: If a value is outside the variable's valid range, or the file is damaged.
         """
         fields: Fields = {}
-        for name, variable in self.variables.items():
+        for name, variable in {**self.masks, **self.variables}.items():
             values = self._values(name, (rows, columns))
             fields[name] = np.ma.filled(np.ma.asarray(values).astype(np.float32), np.nan)
             self._check_range(variable, fields[name])
+        if "time_start" in self.task.sample_columns and (seconds := self._seconds()) is not None:
+            fields["time_start"] = np.asarray(seconds, np.float64)
         return fields
+
+    def _seconds(self) -> float | None:
+        """The scene's one time in seconds since 1970; None where it has none or several."""
+        stored = self.dataset.variables.get("time")
+        if stored is None or stored.size != 1 or "units" not in stored.ncattrs():
+            return None
+        with NETCDF_LOCK:
+            values = np.ma.filled(np.ma.asarray(stored[...]).astype(np.float64), np.nan).reshape(1)
+        try:
+            calendar = getattr(stored, "calendar", "standard")
+            dates = netCDF4.num2date(values, stored.units, calendar)
+            return float(netCDF4.date2num(dates, _SECONDS, calendar)[0])
+        except ValueError as error:
+            raise DataError(
+                self.path, variable="time", expected=f"a time such as '{_SECONDS}'", found=f"'{stored.units}' ({error})"
+            ) from None
 
     def raw(self, name: str, rows: slice, columns: slice) -> np.ndarray:
         """A window of one variable as it is stored, not unpacked."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import netCDF4
 import numpy as np
@@ -19,13 +19,30 @@ from ..datasets.schema import CONVENTIONS
 from ..datasets.shards import NETCDF_LOCK, new_file
 from ..errors import DataError, check
 from ..tasks import Fields, Task
-from .products import Products, chunk_length, output_dims, products_for
+from .products import chunk_length, output_dims, products_for
 from .reading import VERTICAL_DIMS, SceneReader
 from .tiling import AxisTiles, pad_to
 
 DEFAULT_TILE = 128
 STRETCH_COLUMNS = 1024  # columns held in memory at a time; a wider scene is done in stretches of about this
 Progress = Callable[[int, int], None]
+Window = tuple[slice, slice]
+Write = Callable[[Window, np.ndarray, np.ndarray | None, Fields], None]
+
+
+class Source(Protocol):
+    """What is predicted: an image of `rows` x `columns` that is read window by window.
+
+    `read` gives (rows, columns, ...) in physical units, and numbers of the whole scene as arrays without dimensions.
+    """
+
+    path: Path
+    task: Task
+    rows: int
+    columns: int
+
+    def read(self, rows: slice, columns: slice) -> Fields:
+        """The fields of a window."""
 
 
 def predict_scene(
@@ -92,25 +109,35 @@ def predict_scene(
             with NETCDF_LOCK:
                 products.define(output, reader, _chunks(tiles, task))
             predictor = Predictor(run, batch_size, members, seed)
-            _stream(predictor, reader, tiles, products, output, stretch_columns, progress)
+
+            def write(window: Window, mean: np.ndarray, spread: np.ndarray | None, block: Fields) -> None:
+                with NETCDF_LOCK:
+                    products.write(output, reader, window, mean, spread, block)
+
+            stream(predictor, reader, tiles, write, stretch_columns, progress)
             with NETCDF_LOCK:
                 output.setncatts(_attributes(run, reader, tiles, members))
     return out_path
 
 
 def scene_tiles(
-    run: Any, reader: SceneReader, tile: int | None = None, overlap: int | None = None, margin: int | None = None
+    run: Any, reader: Source, tile: int | None = None, overlap: int | None = None, margin: int | None = None
 ) -> tuple[AxisTiles, AxisTiles]:
     """The tiles of a scene along its rows and columns.
+
+    Where the task cuts windows out of samples, tiles are by default like those that it is judged on, and blended over
+    half of what neighbors share. A method without a network (a baseline) sees the scene at once.
 
     Raises:
         InputError: If the tile does not fit the model.
         DataError: If a vertical dimension has another size than the model's.
     """
     tiles = []
-    model_sizes = run.model.input_shape[1:3]
-    for dim, size, fixed in zip(
-        (reader.task.row_dim, reader.task.column_dim), (reader.rows, reader.columns), model_sizes, strict=True
+    sizes, windows = (reader.rows, reader.columns), reader.task.windows()
+    model_sizes = run.model.input_shape[1:3] if hasattr(run, "model") else sizes
+    usual = (DEFAULT_TILE, DEFAULT_TILE) if windows is None else windows.tile
+    for dim, size, fixed, default in zip(
+        (reader.task.row_dim, reader.task.column_dim), sizes, model_sizes, usual, strict=True
     ):
         if dim in VERTICAL_DIMS:
             if fixed not in (None, size):
@@ -122,9 +149,10 @@ def scene_tiles(
             f"The model takes tiles of {fixed} along '{dim}' alone; leave `tile` out.",
             tile=tile,
         )
-        length = fixed or tile or DEFAULT_TILE
-        shared = length // 4 if overlap is None else overlap
-        tiles.append(AxisTiles(size, length, shared, shared // 8 if margin is None else margin))
+        length = fixed or tile or default
+        usual_overlap, share = (length // 4, 8) if windows is None else (min(2 * windows.margin, length // 2), 4)
+        shared = usual_overlap if overlap is None else overlap
+        tiles.append(AxisTiles(size, length, shared, shared // share if margin is None else margin))
     return tiles[0], tiles[1]
 
 
@@ -170,16 +198,25 @@ class Predictor:
         return np.asarray(self.run.task.decode(np.asarray(outputs, np.float32), x), np.float32)
 
 
-def _stream(
+def stream(
     predictor: Predictor,
-    reader: SceneReader,
+    reader: Source,
     tiles: tuple[AxisTiles, AxisTiles],
-    products: Products,
-    output: netCDF4.Dataset,
-    stretch_columns: int,
-    progress: Progress | None,
+    write: Write,
+    stretch_columns: int = STRETCH_COLUMNS,
+    progress: Progress | None = None,
 ) -> None:
-    """Predicts and writes stretch by stretch of columns, band by band of tiles."""
+    """Predicts stretch by stretch of columns, band by band of tiles, and hands out each block when it is complete.
+
+    Args:
+        predictor: The method.
+        reader: The image.
+        tiles: Along rows and columns.
+        write: Called for each block with its window, the mean and the spread on `output_dims(task)` (no spread of one
+            member; arrays that change afterwards), and the prepared fields of the block.
+        stretch_columns: Columns held in memory at a time.
+        progress: Called with the tiles done and the tiles in all.
+    """
     rows, columns = tiles
     groups = list(columns.groups(stretch_columns))
     done, total = 0, len(rows) * sum(len(inside) for _, _, inside in groups)
@@ -197,21 +234,20 @@ def _stream(
             inner = (slice(0, bottom - top), slice(first - blend.left, right - blend.left))
             mean, spread = blend.block(inner)
             prepared = {n: v[0] for n, v in reader.task.prepare({n: v[None] for n, v in fields.items()}).items()}
-            block = {name: value[inner] for name, value in prepared.items()}
-            with NETCDF_LOCK:
-                products.write(output, reader, (slice(top, bottom), slice(first, right)), mean, spread, block)
+            block = {name: value[inner] if value.ndim else value for name, value in prepared.items()}
+            write((slice(top, bottom), slice(first, right)), mean, spread, block)
             blend.advance(rows.complete_before(i) - top)
 
 
-def _read_band(reader: SceneReader, tiles: tuple[AxisTiles, AxisTiles], top: int, left: int, right: int) -> Fields:
+def _read_band(reader: Source, tiles: tuple[AxisTiles, AxisTiles], top: int, left: int, right: int) -> Fields:
     """The fields of one band of tiles, mirrored beyond the scene's end where the scene is smaller than a tile."""
     bottom = top + tiles[0].tile
     fields = reader.read(slice(top, min(bottom, reader.rows)), slice(left, min(right, reader.columns)))
-    return {name: pad_to(values, bottom - top, right - left) for name, values in fields.items()}
+    return {name: pad_to(v, bottom - top, right - left) if v.ndim else v for name, v in fields.items()}
 
 
 def _cut(fields: Fields, start: int, length: int) -> Fields:
-    return {name: values[:, start : start + length] for name, values in fields.items()}
+    return {name: values[:, start : start + length] if values.ndim else values for name, values in fields.items()}
 
 
 class _Blend:

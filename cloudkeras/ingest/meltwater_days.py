@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -117,30 +117,43 @@ class BenchmarkDays:
 
     # ---- whole days ----
 
-    def fields(self, day: datetime.date, *, target: bool = True) -> dict[str, np.ndarray]:
+    def fields(
+        self, day: datetime.date, *, target: bool = True, names: Iterable[str] | None = None
+    ) -> dict[str, np.ndarray]:
         """The variables of the task on a day, without the static ones, (y, x) float32 in physical units.
 
         Args:
-            day: The date; PMW and MAR must be there.
+            day: The date; PMW and MAR must be there (where they are wanted).
             target: Whether to read the day's SAR as `melt_fraction`, which must be there then; otherwise it is NaN.
+            names: Variables wanted; None for all that there are.
         """
-        fields = {
-            "melt_fraction": self.read("sar", day) if target else np.full(self.grid.shape, np.nan, np.float32),
-            "brightness_temperature": self.read("pmw", day),
-            "liquid_water": self.read("mar", day).clip(0),
-            "sar_mean": self.sar_mean(day),
-            "sar_previous": self.sar_previous(day),
+        nothing = np.full(self.grid.shape, np.nan, np.float32)
+        rasters: dict[str, np.ndarray] = {}
+
+        def pmw() -> np.ndarray:
+            return rasters["pmw"] if "pmw" in rasters else rasters.setdefault("pmw", self.read("pmw", day))
+
+        def mar() -> np.ndarray:
+            return rasters["mar"] if "mar" in rasters else rasters.setdefault("mar", self.read("mar", day).clip(0))
+
+        def winter() -> np.ndarray:
+            mean = self.winter(day.year)
+            return nothing if mean is None else mean
+
+        made: dict[str, Callable[[], np.ndarray]] = {
+            "melt_fraction": lambda: self.read("sar", day) if target else nothing,
+            "brightness_temperature": pmw,
+            "liquid_water": mar,
+            "sar_mean": lambda: self.sar_mean(day),
+            "sar_previous": lambda: self.sar_previous(day),
         }
         if self.smoothing == "published":
-            pmw, mar = fields["brightness_temperature"], fields["liquid_water"]
-            fields["brightness_temperature_smooth"] = gaussian_smooth(pmw, PMW_KERNEL, PMW_SIGMA)
-            fields["liquid_water_smooth"] = gaussian_smooth(mar, MAR_KERNEL, MAR_SIGMA)
+            made["brightness_temperature_smooth"] = lambda: gaussian_smooth(pmw(), PMW_KERNEL, PMW_SIGMA)
+            made["liquid_water_smooth"] = lambda: gaussian_smooth(mar(), MAR_KERNEL, MAR_SIGMA)
         if self.any_winter():
-            winter = self.winter(day.year)
-            fields["winter_brightness_temperature"] = (
-                np.full(self.grid.shape, np.nan, np.float32) if winter is None else winter
-            )
-        return fields
+            made["winter_brightness_temperature"] = winter
+        wanted = made if names is None else set(names)
+        return {name: make() for name, make in made.items() if name in wanted}
 
     def static(self) -> dict[str, np.ndarray]:
         """The static variables of the task."""

@@ -104,6 +104,21 @@ class Task(abc.ABC):
         """What a loss is told unless the user says otherwise; a loss takes those that it has."""
         return {}
 
+    def mask_names(self) -> tuple[str, ...]:
+        """Variables that `covered` reads beside the inputs, where a scene holds them."""
+        return ()
+
+    def covered(self, fields: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Where a predicted scene has a result, bool (..., rows, columns); elsewhere it is missing.
+
+        Args:
+            fields: Inputs and `mask_names` in physical units, prepared.
+
+        Returns:
+            The mask; None for wherever any input has a value.
+        """
+        return None
+
     @abc.abstractmethod
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
         """Adds what the network needs and the shard does not hold (targets on the grid, masks), and augments.

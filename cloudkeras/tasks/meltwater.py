@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -158,6 +159,18 @@ class Meltwater(Task):
         if any(name.startswith("season") for name in calendar):
             numbers["day_of_year"] = ()
         return {**{name: ("y", "x") for name in self.inputs if name in _NAMES}, **numbers}
+
+    def mask_names(self) -> tuple[str, ...]:
+        return ("land",)
+
+    def covered(self, fields: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Land and ice on which each input of the day has a value; SAR of other days may be missing."""
+        image = fields[next(name for name in (*self.inputs, "land") if name in _NAMES and name in fields)]
+        found = np.ones(np.shape(image), bool) if "land" not in fields else np.asarray(fields["land"]) > 0
+        for name in self.inputs:
+            if name in _NAMES and not name.startswith("sar_"):
+                found = found & np.isfinite(fields[name])
+        return found
 
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
         """Adds `month` and `day_of_year` (batch,), from `time_start`; leaves no label on the ocean; flips."""
