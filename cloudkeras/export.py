@@ -189,7 +189,7 @@ def model_card(run: Any, *, scores: Any = None, saved_model: bool = True) -> dic
             "options": config.get("model_options", {}),
             "parameters": int(run.model.count_params()),
             "input_shape": list(run.model.input_shape[1:]),
-            "monte_carlo_dropout": _draws_at_random(run.model),
+            "monte_carlo_dropout": draws_at_random(run.model),
         },
         "data": _describe_data(config, environment),
         "training": config,
@@ -297,10 +297,10 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _draws_at_random(model: Any) -> bool:
+def draws_at_random(model: Any) -> bool:
     """Whether a layer of the model, or of a model inside it, drops out at inference too."""
     return any(
-        (getattr(layer, "always_on", False) and getattr(layer, "rate", 0) > 0) or _draws_at_random(layer)
+        (getattr(layer, "always_on", False) and getattr(layer, "rate", 0) > 0) or draws_at_random(layer)
         for layer in getattr(model, "layers", ())
     )
 

@@ -49,7 +49,7 @@ def read_cloudnet_iwc(
     if model is None:
         raise InputError(
             f"{path}: reflectivity is re-derived from ice water content with the temperature of a model. "
-            "Give model columns (--model FILE)."
+            "Give model columns (`cloudkeras ingest --model FILE`, `cloudkeras inpaint --context FILE`)."
         )
     time, height, iwc = read_ice(dataset)
     altitude = float(read_variable(dataset, "altitude", units=("m",), dims=()))

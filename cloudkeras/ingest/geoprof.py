@@ -103,6 +103,28 @@ def read_geoprof(path: str | Path, cloud_mask_threshold: int = CLOUD_MASK_THRESH
     )
 
 
+def read_geoprof_bins(path: str | Path) -> dict[str, np.ndarray]:
+    """A granule's own bins, not put on one axis: what a file beside it must give back.
+
+    Returns:
+        "time" (ray,) s since 1970-01-01 UTC; "profile_time" (ray,) s since the start; "latitude", "longitude" (ray,);
+        "surface" (ray,) m above mean sea level, 0 at sea; "height" (ray, bin) m above mean sea level; "reflectivity"
+        (ray, bin) int16 as stored; "factor" (), by which stored values are divided for dBZ.
+    """
+    with _opened(str(path)) as granule:
+        surface = granule.records("DEM_elevation")
+        return {
+            "time": granule.time(),
+            "profile_time": granule.records("Profile_time"),
+            "latitude": granule.records("Latitude"),
+            "longitude": granule.records("Longitude"),
+            "surface": np.where(surface == _NO_DEM, 0.0, surface),
+            "height": granule.grid("Height"),
+            "reflectivity": granule.grid("Radar_Reflectivity").astype(np.int16),
+            "factor": np.asarray(granule.attribute("Radar_Reflectivity", "factor", 100.0)),
+        }
+
+
 def _above_ground(
     path: str, height: np.ndarray, surface: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,7 @@ def read_kazr(
         (d for d in ("range", "height") if name in dataset.variables and d in dataset.variables[name].dimensions),
         "range",
     )
-    time = _read_time(dataset)
+    time = read_kazr_time(dataset)
     height = read_variable(dataset, axis, units=("m", "meters", "meter"), dims=(axis,))
     dbz = read_reflectivity(dataset, name, ("time", axis))
     echo, missing = _echo(dataset, dbz, axis, snr_threshold_db)
@@ -160,7 +160,7 @@ def _flagged(dataset: netCDF4.Dataset, dims: tuple[str, str], shape: tuple[int, 
     return np.isnan(flag) | np.isin(flag, unusable) if meanings else np.zeros(shape, bool)
 
 
-def _read_time(dataset: netCDF4.Dataset) -> np.ndarray:
+def read_kazr_time(dataset: netCDF4.Dataset) -> np.ndarray:
     """`time` by its CF unit, or `base_time` + `time_offset` in files that have no such unit; not sorted."""
     path = dataset.filepath()
     if "time" in dataset.variables and " since " in str(getattr(dataset.variables["time"], "units", "")):

@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._version import __version__
+from ..datasets import ShardDataset
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "netCDF4", "keras-tuner")
 
@@ -33,6 +36,22 @@ def describe_environment(data: Path) -> dict[str, Any]:
         "data": str(data.resolve()),
         "data_manifest_sha256": manifest_checksum(data),
     }
+
+
+def describe_grid(dataset: ShardDataset) -> dict[str, float]:
+    """Spacing of the images that a run is trained on, where the shards say: what it expects of a record later.
+
+    Returns:
+        "row_depth_m", the depth of a row of a curtain, and "column_s", the duration of its columns.
+    """
+    grid = {}
+    height = dataset.coordinates(["height"]).get("height")
+    if height is not None and len(height) > 1:
+        grid["row_depth_m"] = round(float(np.median(np.diff(height))), 6)
+        table, columns = dataset.samples("train"), dataset.manifest.patch_shape[1]
+        if columns > 1 and len(table):
+            grid["column_s"] = round(float(np.median(table.time_end - table.time_start)) / (columns - 1), 4)
+    return grid
 
 
 def manifest_checksum(data: Path) -> str:

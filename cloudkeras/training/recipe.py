@@ -15,7 +15,7 @@ from ..tasks import Task
 from .assembly import build_model, check_model_fits, compile_model, load_initial_weights, output_names
 from .checkpoint import lock_folder, read_progress, restore_state, write_json
 from .config import RunConfig, read_json_object
-from .environment import describe_environment, device_name, manifest_checksum
+from .environment import describe_environment, describe_grid, device_name, manifest_checksum
 from .monitoring import (
     EpochRate,
     FiniteCheck,
@@ -118,7 +118,8 @@ def _write_run_files(config: RunConfig, out: Path, dataset: ShardDataset) -> Non
         write_json(out / "config.json", stored.to_dict())
     environment = out / "environment.json"
     sessions = read_json_object(environment)["sessions"] if environment.exists() else []
-    sessions.append({**describe_environment(Path(config.data)), "simulated": dataset.simulated})
+    described = {**describe_environment(Path(config.data)), "simulated": dataset.simulated}
+    sessions.append(described | {"grid": describe_grid(dataset)})
     write_json(environment, {"sessions": sessions})
 
 
