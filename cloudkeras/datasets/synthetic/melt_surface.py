@@ -44,7 +44,7 @@ def make_surface(terrain: Terrain) -> Surface:
     ice.
     """
     smooth = gaussian_filter(terrain.altitude, 1.0)
-    north, east = np.gradient(smooth, -terrain.resolution, terrain.resolution)
+    north, east = terrain.slopes(smooth_pixels=1.0)
     steepness = np.hypot(north, east)
     area = flow_accumulation(smooth, terrain.land) * terrain.resolution
     wetness = gaussian_filter(np.log(area / (steepness + 0.005)), 0.7)

@@ -62,6 +62,20 @@ class Terrain:
         rows, columns = self.altitude.shape
         return int(rows), int(columns)
 
+    def slopes(self, smooth_pixels: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Rise of the surface towards the north and towards the east, m/m.
+
+        Off the land the altitude of the nearest land is taken, so that the edge of what is known is no cliff.
+        """
+        altitude = self.altitude
+        if self.land.any() and not self.land.all():
+            nearest = distance_transform_edt(~self.land, return_distances=False, return_indices=True)
+            altitude = altitude[tuple(nearest)]
+        if smooth_pixels:
+            altitude = gaussian_filter(altitude, smooth_pixels)
+        north, east = np.gradient(altitude, -self.resolution, self.resolution)
+        return north, east
+
     def crop(self, size: tuple[int, int]) -> Terrain:
         """The middle `size` rows and columns, or fewer where the terrain is smaller."""
         parts, starts = [], []

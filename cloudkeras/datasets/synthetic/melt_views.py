@@ -182,7 +182,7 @@ class SyntheticApertureRadar:
 
     def __init__(self, terrain: Terrain):
         self._land = terrain.land
-        _, east = np.gradient(terrain.altitude, -terrain.resolution, terrain.resolution)
+        _, east = terrain.slopes()
         rows, columns = terrain.shape
         across = np.arange(columns) / columns + 0.18 * (np.arange(rows)[:, None] / rows - 0.5)
         self._across = across.astype(np.float32)
