@@ -188,13 +188,6 @@ class Task(abc.ABC):
         """Where the result is the network's own and not the observation, bool, an array like `truth`."""
         return np.ones(np.shape(inputs)[:3], bool)
 
-    def calibration_views(self, fields: Fields, number: int) -> list[Fields]:
-        """The same fields as they are, then in up to `number` - 1 other ways that show more cases; before `prepare`.
-
-        For calibration on short records. Columns stay where they are.
-        """
-        return [fields]
-
     @abc.abstractmethod
     def output_name(self) -> str:
         """Name of what `decode` returns, as it appears in exported models and NetCDF files."""

@@ -319,22 +319,5 @@ class BlindZone(Task):
     def filled(self, inputs: np.ndarray) -> np.ndarray:
         return np.asarray(inputs)[..., -1] >= 1
 
-    def calibration_views(self, fields: Fields, number: int) -> list[Fields]:
-        """Moved down by multiples of half the blind zone, so that cloud bases and clear air from higher up are in it.
-
-        At most as far as half of the curtain; rows that come in at the top are missing.
-        """
-        rows = fields["reflectivity"].shape[1]
-        views = [fields]
-        for shift in [k * max(1, self.blind_rows // 2) for k in range(1, number)]:
-            if shift > rows // 2:
-                break
-            view = dict(fields)
-            for name in (n for n in self.read_names() if n in fields):
-                view[name] = np.full_like(fields[name], np.nan)
-                view[name][:, : rows - shift] = fields[name][:, shift:]
-            views.append(view)
-        return views
-
     def output_name(self) -> str:
         return "reflectivity"

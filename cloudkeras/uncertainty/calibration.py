@@ -3,13 +3,13 @@
 The distribution is that of `law.Law`. Choices are made by cross-validation: the validation split is cut into up to five
 contiguous stretches of the record, each is predicted from the others, and
 
-1. strength and temperature of the event probability are those with the smallest logarithmic loss;
+1. the penalty of the event's regression is the one with the smallest logarithmic loss;
 2. depth of the groups, and whether residuals are standardized by the spread, are those with the smallest continuous
    ranked probability score;
-3. `stretch` is the smallest factor of the residuals for which the central 90 % interval covers 90 % of the truth in the
-   mean over stretches (ties at the atom shared, as in `metrics.probabilistic`): a split-conformal scale with stretches,
-   not pixels, as what is exchangeable, since neighbouring pixels are not (Dunn et al. 2023, J. Amer. Stat. Assoc. 118,
-   2491-2502);
+3. `stretch` is the smallest factor of the residuals, at least 1, for which the central 90 % interval covers 90 % of the
+   truth in the mean over stretches (ties at the atom shared, as in `metrics.probabilistic`): a split-conformal scale
+   with stretches, not pixels, as what is exchangeable, since neighbouring pixels are not (Dunn et al. 2023, J. Amer.
+   Stat. Assoc. 118, 2491-2502);
 4. `threshold` is the probability from which a point value shows the event, with the largest Dice score; among those
    within 0.002 of the largest the one nearest to half of it, the optimum for true probabilities (Lipton et al. 2014,
    arXiv 1402.1892).
@@ -35,17 +35,14 @@ from ..datasets import ShardDataset
 from ..datasets.shards import new_file
 from ..errors import DataError, check, check_choice
 from ..tasks import Task
-from .law import EventProbability, Law, class_edges, fit_event, fit_residuals, sigmoid
+from .law import Law, class_edges, fit_event, fit_residuals
 from .pixels import Pixels, collect_pixels, factor_values, features_of, folds
 
 FORMAT = 1
 FILE_NAME = "calibration.json"
-STRENGTHS = (0.1, 1.0, 10.0)
-TEMPERATURES = (1.0, 0.75, 0.5)
-STRETCHES = tuple(np.round(np.geomspace(0.5, 4.0, 43), 3).tolist())
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+STRETCHES = tuple(np.round(np.geomspace(1.0, 4.0, 43), 3).tolist())
 _LEVELS = (np.arange(25) + 0.5) / 25
-_RARE = 0.05  # with fewer pixels of one kind a record is shown in several views
-_MANY_VIEWS = 8
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,6 @@ def fit_calibration(
     *,
     task: Task | None = None,
     split: str = "validation",
-    views: int | None = None,
     pixels: int = 60_000,
     batch_size: int = 4,
     seed: int = 0,
@@ -193,8 +189,6 @@ def fit_calibration(
         dataset: The shards.
         task: The task, by default the method's.
         split: The split.
-        views: Ways to show each sample (`Task.calibration_views`). None takes 8 where fewer than 5 % of the pixels are
-            of one kind, with the event or without, too few to learn when it happens; else 1.
         pixels: About how many pixels to use.
         batch_size: Samples at once.
         seed: Of the draw of pixels.
@@ -204,21 +198,14 @@ def fit_calibration(
     """
     task = task or method.task
     check(task.kind == "regression", "Calibration is for regressions.", task=task.name)
-    options: dict[str, Any] = {"batch_size": batch_size, "limit": pixels, "seed": seed}
-    table = collect_pixels(method, task, dataset, split, views=views or 1, **options)
+    table = collect_pixels(method, task, dataset, split, batch_size=batch_size, limit=pixels, seed=seed)
     output = task.output_range()
-    if views is None and output.atom is not None:
-        rate = float(np.mean(table.truth > output.atom))
-        if min(rate, 1 - rate) < _RARE:
-            views = _MANY_VIEWS
-            table = collect_pixels(method, task, dataset, split, views=views, **options)
     factors = tuple(task.calibration_factors(np.zeros((1, 2, 2, len(task.channel_names())), np.float32)))
     law, threshold, report = fit_law(table, output.low, output.high, output.atom)
     report |= {
         "method": method.name,
         "data": str(dataset.path),
         "split": split,
-        "views": views or 1,
         "seed": seed,
         "simulated": dataset.simulated,
         "cloudkeras_version": __version__,
@@ -247,19 +234,16 @@ def fit_law(
         "event_rate": float(happened.mean()),
         "crps_members": float(table.crps.mean()),
     }
-    strength, temperature = STRENGTHS[1], 1.0
-    p = np.ones(len(table))
+    strength, p = STRENGTHS[1], np.ones(len(table))
     if atom is not None:
-        strength, temperature, p = _choose_event(table, happened, fold)
-        report |= {"event_strength": strength, "event_temperature": temperature}
+        strength, p = _choose_event(table, happened, fold)
+        report["event_strength"] = strength
     edges = class_edges(table.features, atom)
     choice = _choose_residuals(table, happened, fold, p, edges, (low, high, atom))
     report |= {k: choice[k] for k in ("depth", "standardized", "crps_calibrated", "candidates")}
     stretch, coverage = _choose_stretch(table, happened, fold, p, edges, (low, high, atom), choice)
     report |= {"stretch": stretch, "coverage_90": coverage}
-    event = None
-    if atom is not None:
-        event = dataclasses.replace(fit_event(table.features, happened, strength), temperature=temperature)
+    event = None if atom is None else fit_event(table.features, happened, table.place, strength)
     residuals = _residuals(table, happened, edges, choice)
     law = Law(low, high, atom, event, dataclasses.replace(residuals, stretch=stretch))
     threshold = best_threshold(p, happened) if atom is not None else 0.5
@@ -273,21 +257,17 @@ def _parts(fold: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield (here, here) if here.all() else (~here, here)
 
 
-def _choose_event(table: Pixels, happened: np.ndarray, fold: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Strength and temperature with the smallest logarithmic loss, and the probabilities out of fold."""
-    single = fold.max() == 0
-    best: tuple[float, float, float, np.ndarray] | None = None
-    for strength in STRENGTHS[1:2] if single else STRENGTHS:
-        logits = np.empty(len(table))
+def _choose_event(table: Pixels, happened: np.ndarray, fold: np.ndarray) -> tuple[float, np.ndarray]:
+    """Strength with the smallest logarithmic loss, and the probabilities out of fold."""
+    found = []
+    for strength in STRENGTHS[1:2] if fold.max() == 0 else STRENGTHS:
+        p = np.empty(len(table))
         for fit, predict in _parts(fold):
-            model: EventProbability = fit_event(table.features.take(fit), happened[fit], strength)
-            logits[predict] = model.logits(table.features.take(predict))
-        for temperature in TEMPERATURES[:1] if single else TEMPERATURES:
-            loss = float(np.logaddexp(0, np.where(happened, -1, 1) * temperature * logits).mean())
-            if best is None or loss < best[0]:
-                best = (loss, strength, temperature, sigmoid(temperature * logits))
-    assert best is not None
-    return best[1:]
+            model = fit_event(table.features.take(fit), happened[fit], table.place[fit], strength)
+            p[predict] = model(table.features.take(predict))
+        found.append((-float(np.log(np.where(happened, p, 1 - p)).mean()), strength, p))
+    _, strength, p = min(found, key=lambda each: each[0])
+    return strength, p
 
 
 def _residuals(table: Pixels, happened: np.ndarray, edges: Any, choice: dict[str, Any], fit: Any = True) -> Any:
@@ -324,18 +304,28 @@ def _choose_stretch(
 ) -> tuple[float, float]:
     """The smallest factor with 90 % in the central interval, in the mean over stretches, and what it covers."""
     low, high, atom = output
-    covered = np.zeros((len(STRETCHES), int(fold.max()) + 1))
-    for number, (fit, predict) in enumerate(_parts(fold)):
-        residuals = _residuals(table, happened, edges, choice, fit)
-        features = table.features.take(predict)
-        for i, stretch in enumerate(STRETCHES):
+    parts = [
+        (_residuals(table, happened, edges, choice, fit), table.features.take(here), table.truth[here], p[here])
+        for fit, here in _parts(fold)
+    ]
+
+    def covered(stretch: float) -> float:
+        found = []
+        for residuals, features, truth, probability in parts:
             law = Law(low, high, atom, None, dataclasses.replace(residuals, stretch=stretch))
-            covered[i, number] = shared_coverage(law.bounds(features, table.truth[predict], p[predict])).mean()
-    mean = covered.mean(axis=1)
-    enough = np.flatnonzero(mean >= 0.9)
-    i = int(enough[0]) if len(enough) else int(np.argmax(mean))
-    i = STRETCHES.index(1.0) if fold.max() == 0 else i
-    return float(STRETCHES[i]), float(mean[i])
+            found.append(shared_coverage(law.bounds(features, truth, probability)).mean())
+        return float(np.mean(found))
+
+    if fold.max() == 0:
+        return 1.0, covered(1.0)
+    first, last = 0, len(STRETCHES) - 1
+    while first < last:  # coverage grows with the stretch
+        middle = (first + last) // 2 if first else 0
+        if covered(STRETCHES[middle]) >= 0.9:
+            last = middle
+        else:
+            first = middle + 1
+    return STRETCHES[first], covered(STRETCHES[first])
 
 
 def shared_coverage(bounds: np.ndarray, low: float = 0.05, high: float = 0.95) -> np.ndarray:

@@ -74,23 +74,35 @@ class DeepEnsemble:
         """
         members = len(self.runs) if members is None else members
         check(members >= 1, "`members` is at least 1.", members=members)
+        check(seed >= 0, "`seed` is at least 0.", seed=seed)
         each, rest = divmod(members, len(self.runs))
         parts = []
         for i, run in enumerate(self.runs):
             count = each + (i < rest)
             if count == 0:
                 continue
+            own = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
             try:
-                own = int(np.random.SeedSequence([seed, i]).generate_state(1)[0])
-                parts.append(run.sample(inputs, count, seed=own))
+                parts.append(_passes(run, inputs, count, own))
             except InputError as error:
-                if count > 1:
-                    raise InputError(
-                        f"The deep ensemble '{self.name}' has {len(self.runs)} runs and run '{run.name}' always says "
-                        f"the same: ask for {len(self.runs)} members or fewer. Received members={members}."
-                    ) from error
-                parts.append(np.asarray(run(inputs), np.float32)[None])
+                raise InputError(
+                    f"The deep ensemble '{self.name}' has {len(self.runs)} runs and run '{run.name}' always says "
+                    f"the same: ask for {len(self.runs)} members or fewer. Received members={members}."
+                ) from error
         return np.concatenate(parts)
+
+
+def _passes(run: Any, inputs: Any, count: int, seed: int) -> np.ndarray:
+    """Members of a run; a run that always says the same is one member."""
+    sample = getattr(run, "sample", None)
+    if sample is not None:
+        try:
+            return np.asarray(sample(inputs, count, seed=seed), np.float32)
+        except InputError:
+            if count > 1:
+                raise
+    check(count == 1, "One member alone.", members=count)
+    return np.asarray(run(inputs), np.float32)[None]
 
 
 def _normalization(run: Any) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The predictive distribution of a pixel: a probability of its own for the atom, dressed residuals for the rest.
 
     X = low                                            with probability 1 - p
-    X = clip(center + scale (m + stretch (R - m)))     with probability p
+    X = clip(center + scale (m + stretch (R - m)))     with probability p, given that this is above low
 
-p = sigmoid(temperature (a + b . f)), a logistic regression on the features; R is drawn from the residuals of the
-pixel's group and m is their median; `scale` is 1, or the spread of the members (not less than a floor) where residuals
-are standardized by it. Groups are cells of, in this order: the task's first factor, the class of the center, the class
-of the spread, the task's other factors; how many of these count is the law's `depth`. A cell with too few pixels, or
-from a single stretch of the record, takes the residuals of the coarser cell that it is in.
+p = (S q + 1/2) / (S + 1) with q = sigmoid(a + b . f), a logistic regression on the features, and S the number of
+stretches of the record that it was fitted to: stretches, not pixels, are what is independent, and a frequency seen in S
+of them is known no better than Jeffreys' prior says. R is drawn from the residuals of the pixel's group and m is their
+median; `scale` is 1, or the spread of the members (not less than a floor) where residuals are standardized by it.
+Groups are cells of, in this order: the task's first factor, the class of the center, the class of the spread, the
+task's other factors; how many of these count is the law's `depth`. A cell with too few pixels, or from a single stretch
+of the record, takes the residuals of the coarser cell that it is in.
 """
 
 from __future__ import annotations
@@ -73,39 +75,39 @@ class EventProbability:
         design: The columns.
         intercept: Of the regression.
         weights: One a column.
-        temperature: Below 1 it draws probabilities towards 1/2.
+        stretches: Stretches of the record that it was fitted to.
     """
 
     design: Design
     intercept: float
     weights: tuple[float, ...]
-    temperature: float = 1.0
-
-    def logits(self, features: Features) -> np.ndarray:
-        return self.intercept + self.design.columns(features) @ np.asarray(self.weights)
+    stretches: int
 
     def __call__(self, features: Features) -> np.ndarray:
-        return sigmoid(self.temperature * self.logits(features))
+        share = sigmoid(self.intercept + self.design.columns(features) @ np.asarray(self.weights))
+        return (self.stretches * share + 0.5) / (self.stretches + 1)
 
 
-def fit_event(features: Features, happened: np.ndarray, strength: float) -> EventProbability:
-    """Logistic regression with an L2 penalty; the frequency (n + 1) / (N + 2) where all pixels are alike.
+def fit_event(features: Features, happened: np.ndarray, place: np.ndarray, strength: float) -> EventProbability:
+    """Logistic regression with an L2 penalty; a frequency of 0 or 1 where all pixels are alike.
 
     Args:
         features: Of the pixels.
         happened: Whether the truth is above the atom.
+        place: Number of the stretch that each pixel is from.
         strength: scikit-learn's `C` times 100 / pixels: neighbouring pixels say nearly the same, and a penalty that
             does not grow with them would vanish.
     """
     design, total, count = Design.of(features), len(happened), int(np.sum(happened))
+    stretches = len(np.unique(place))
     if count in (0, total):
         columns = design.columns(features.take(slice(0, 1))).shape[1]
-        return EventProbability(design, float(np.log((count + 1) / (total - count + 1))), (0.0,) * columns)
+        return EventProbability(design, 50.0 if count else -50.0, (0.0,) * columns, stretches)
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=100 * strength / total, max_iter=1000)
+    model = LogisticRegression(C=100 * strength / total, solver="newton-cholesky")
     model.fit(design.columns(features), happened)
-    return EventProbability(design, float(model.intercept_[0]), tuple(model.coef_[0].tolist()))
+    return EventProbability(design, float(model.intercept_[0]), tuple(model.coef_[0].tolist()), stretches)
 
 
 @dataclass(frozen=True)
@@ -248,17 +250,30 @@ class Law:
         """(level, pixel); never decreasing along the levels."""
         p = self.probability(features) if probability is None else probability
         inner = (np.asarray(levels)[:, None] - (1 - p)) / np.maximum(p, 1e-12)
-        values = np.clip(self.residuals.at(features, np.maximum(inner, 0)), self.low, self.high)
+        values = self._given_event(features, np.clip(inner, 0, 1))
         return values if self.atom is None else np.where(inner > 0, values, self.atom)
 
     def given_event(self, features: Features, level: float = 0.5) -> np.ndarray:
         """A quantile of the values above the atom, (pixel,)."""
-        return np.clip(self.residuals.at(features, np.full((1, 1), level))[0], self.low, self.high)
+        return self._given_event(features, np.full((1, 1), level))[0]
+
+    def _given_event(self, features: Features, levels: np.ndarray) -> np.ndarray:
+        cut = self._cut(features)
+        low = self.low if self.atom is None else self.atom + 1e-4 * (self.high - self.atom)
+        return np.clip(self.residuals.at(features, cut + (1 - cut) * levels), low, self.high)
+
+    def _cut(self, features: Features) -> np.ndarray:
+        """Share of the residual distribution that the atom cuts off, (pixel,)."""
+        if self.atom is None:
+            return np.zeros(len(features))
+        return np.minimum(self.residuals.below(features, np.full(len(features), self.atom)), 0.999)
 
     def bounds(self, features: Features, truth: np.ndarray, probability: np.ndarray | None = None) -> np.ndarray:
         """Probability of a value below the truth, and of one not above it, (2, pixel)."""
         p = self.probability(features) if probability is None else probability
-        share = (1 - p) + p * self.residuals.below(features, truth)
+        cut = self._cut(features)
+        above = np.maximum(self.residuals.below(features, truth) - cut, 0) / (1 - cut)
+        share = (1 - p) + p * above
         return np.stack([np.where(truth <= self.low, 0.0, share), np.where(truth >= self.high, 1.0, share)])
 
     def to_dict(self) -> dict[str, Any]:

@@ -107,7 +107,6 @@ def collect_pixels(
     split: str,
     *,
     batch_size: int = 4,
-    views: int = 1,
     limit: int = 60_000,
     seed: int = 0,
 ) -> Pixels:
@@ -119,40 +118,32 @@ def collect_pixels(
         dataset: The shards.
         split: The split.
         batch_size: Samples at once.
-        views: Ways to show each sample; see `Task.calibration_views`.
         limit: About how many pixels to use.
         seed: Of the draw.
 
     Raises:
         InputError: If no pixel is judged.
     """
-    check(views >= 1 and limit >= 1, "`views` and `limit` are at least 1.", views=views, limit=limit)
+    check(limit >= 1, "`limit` is at least 1.", limit=limit)
     batches = Batches(dataset, task, split, batch_size)
     inputs = MethodInputs(task, dataset, split, [method])
     atom, rng = task.output_range().atom, np.random.default_rng(seed)
-    each = max(20, limit // max(1, batches.num_samples * views))
+    each = max(20, limit // max(1, batches.num_samples))
     stretches = _Stretches(dataset, split, batches)
     parts = []
     for i in range(len(batches)):
         fields = inputs.fields(batches, i)
-        for view in task.calibration_views(fields, views):
-            prepared = fields if view is fields else task.prepare(view)
-            x = inputs.make(method, prepared, {})
-            truth = np.asarray(task.truth(prepared))
-            where = _some(np.isfinite(truth) & task.filled(x), each, rng)
-            if len(where[0]) == 0:
-                continue
-            members = np.stack([member[where] for member in method.raw_members(x)])
-            _, factors = factor_values(task, x)
-            picked = [factor[where] for factor in factors]
-            parts.append(
-                Pixels(
-                    truth[where].astype(np.float64),
-                    features_of(members, np.stack(picked) if picked else np.zeros((0, len(where[0])), np.int8), atom),
-                    stretches(i, where),
-                    crps(truth[where].astype(np.float64), np.sort(members.astype(np.float64), axis=0))[0],
-                )
-            )
+        x = inputs.make(method, fields, {})
+        truth = np.asarray(task.truth(fields))
+        where = _some(np.isfinite(truth) & task.filled(x), each, rng)
+        if len(where[0]) == 0:
+            continue
+        true = truth[where].astype(np.float64)
+        members = np.stack([member[where] for member in method.raw_members(x)])
+        picked = [factor[where] for factor in factor_values(task, x)[1]]
+        factors = np.stack(picked) if picked else np.zeros((0, len(true)), np.int8)
+        score = crps(true, np.sort(members.astype(np.float64), axis=0))[0]
+        parts.append(Pixels(true, features_of(members, factors, atom), stretches(i, where), score))
     if not parts:
         raise InputError(f"Split '{split}' of {dataset.path} has no pixel to calibrate with.")
     return _joined(parts)

@@ -60,14 +60,7 @@ def test_a_regression_without_encode_says_so():
     assert Task.output_range(task) == OutputRange() and Task.calibration_factors(task, np.zeros(1)) == {}
 
 
-def test_views_are_moved_down_and_filled_pixels_are_the_hidden_ones():
+def test_filled_pixels_are_the_hidden_ones():
     task, x = radar_input()
     np.testing.assert_array_equal(task.filled(x)[0, :, 0], [True] * 4 + [False] * 8)
     assert get_task("meltwater").filled(np.zeros((2, 3, 4, 1))).all()
-    curtain = np.arange(12.0)[None, :, None] * np.ones((1, 12, 5))
-    views = task.calibration_views({"reflectivity": curtain}, 9)  # steps of 2 rows, up to half of 12
-    assert [view["reflectivity"][0, 0, 0] for view in views] == [0, 2, 4, 6]
-    assert np.isnan(views[2]["reflectivity"][0, -4:]).all()
-    assert len(task.calibration_views({"reflectivity": curtain}, 2)) == 2
-    melt = get_task("meltwater")
-    assert len(melt.calibration_views({"melt_fraction": curtain}, 5)) == 1
