@@ -53,7 +53,7 @@ def build_deeplabv3plus(
         encoder_weights: None for a random start, "imagenet" (downloaded by Keras once), or a file of weights of the
             application without its classifier. See `encoder_features` for other than 3 bands and for the values that
             ImageNet weights expect.
-        output_stride: 8 or 16; 8 sees finer, at 2 to 3 times the cost.
+        output_stride: 8 or 16; 8 sees finer, at about twice the cost.
         rates: Dilation rates of the pyramid, at `output_stride` 16; Chen et al. double them at 8, MeltwaterBench does
             not.
         name: The model's name and the prefix of its layers' names.
