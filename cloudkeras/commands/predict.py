@@ -1,4 +1,4 @@
-"""Apply a run to a scene of any size: overlapping tiles, blended, written as CF NetCDF."""
+"""Apply a run to a scene of any size, or to a folder of daily rasters: overlapping tiles, blended, written as maps."""
 
 from __future__ import annotations
 
@@ -8,24 +8,38 @@ import time
 from pathlib import Path
 
 from ..errors import check
+from . import predict_maps
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `cloudkeras predict`."""
-    parser.add_argument("scene", type=Path, help="NetCDF file with the task's variables, without a sample dimension")
-    parser.add_argument("--run", type=Path, required=True, help="folder of a run")
-    parser.add_argument("--out", type=Path, required=True, help="NetCDF file to write")
+    parser.add_argument(
+        "scene",
+        type=Path,
+        help="NetCDF file with the task's variables, without a sample dimension; or a folder of daily rasters",
+    )
+    parser.add_argument("--run", type=Path, help="folder of a run")
+    parser.add_argument("--out", type=Path, required=True, help="NetCDF file to write; a folder for maps")
     parser.add_argument("--figure", type=Path, help="picture of the result to write (.png, .pdf, .svg)")
     parser.add_argument("--overlap", type=int, help="pixels that tiles share (default: a quarter of a tile)")
     parser.add_argument("--margin", type=int, help="pixels at inner tile borders not used (default: overlap / 8)")
-    parser.add_argument("--tile", type=int, help="pixels of a tile, for a model of dynamic size (default: 128)")
-    parser.add_argument("--batch-size", type=int, default=8, help="tiles in one call of the model (default: 8)")
+    parser.add_argument(
+        "--tile", type=int, help="pixels of a tile, for a model of dynamic size (default: 128 or the task's)"
+    )
+    parser.add_argument("--batch-size", type=int, help="tiles in one call of the model (default: 8, or 2 for maps)")
     parser.add_argument("--members", type=int, default=1, help="passes of a Monte Carlo dropout model (default: 1)")
     parser.add_argument("--no-probability", action="store_true", help="leave class probabilities out of the file")
+    predict_maps.add_options(parser)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Predicts, draws, and says where."""
+    if arguments.scene.is_dir():
+        return predict_maps.run_maps(arguments)
+    check(arguments.run is not None, "A scene needs `--run`.")
+    for name in predict_maps.MAPS_ONLY:
+        value = getattr(arguments, name)
+        check(not value, f"`--{name}` goes with a folder of daily rasters, not with a scene.", **{name: str(value)})
     figure = arguments.figure
     if figure is not None:
         check(
@@ -43,8 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
         tile=arguments.tile,
         overlap=arguments.overlap,
         margin=arguments.margin,
-        batch_size=arguments.batch_size,
+        batch_size=8 if arguments.batch_size is None else arguments.batch_size,
         members=arguments.members,
+        seed=arguments.seed,
         probability=not arguments.no_probability,
         progress=_Progress(),
     )
@@ -53,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         from ..plotting import plot_scene, save_figure
 
         print(f"figure {save_figure(plot_scene(out, scene=arguments.scene), figure)}")
+    return 0
 
 
 class _Progress:

@@ -146,11 +146,11 @@ class SceneReader:
         if stored is None or stored.size != 1 or "units" not in stored.ncattrs():
             return None
         with NETCDF_LOCK:
-            values = np.ma.filled(np.ma.asarray(stored[...]).astype(np.float64), np.nan).reshape(1)
+            value = float(np.ma.filled(np.ma.asarray(stored[...]).astype(np.float64), np.nan).reshape(-1)[0])
         try:
             calendar = getattr(stored, "calendar", "standard")
-            dates = netCDF4.num2date(values, stored.units, calendar)
-            return float(netCDF4.date2num(dates, _SECONDS, calendar)[0])
+            date = netCDF4.num2date(np.asarray(value), stored.units, calendar)
+            return float(np.asarray(netCDF4.date2num(date, _SECONDS, calendar)))
         except ValueError as error:
             raise DataError(
                 self.path, variable="time", expected=f"a time such as '{_SECONDS}'", found=f"'{stored.units}' ({error})"
