@@ -53,10 +53,14 @@ def make_surface(terrain: Terrain) -> Surface:
     hollow = gaussian_filter(terrain.altitude, 8.0) - terrain.altitude
     depth = hollow - 0.5 * gaussian_filter(np.abs(hollow), 25.0)  # below what is usual around
     lakes = _ramp(depth, 0.0, 4.0) * _ramp(-steepness, -0.06, -0.02) * terrain.ice
-    sunlit = np.clip(-north / 0.25, -1, 1)
-    bareness = _ramp(-terrain.balance, -0.8, 1.5)
-    parts = (wetness, lakes, sunlit, bareness, steepness)
+    sunlit = np.clip(north / 0.25, -1, 1)
+    parts = (wetness, lakes, sunlit, bareness_of(terrain.balance), steepness)
     return Surface(*(np.asarray(part, np.float32) for part in parts))
+
+
+def bareness_of(balance: np.ndarray) -> np.ndarray:
+    """How far ice is bare in summer, 0 to 1, by its surface mass balance in m water equivalent a year."""
+    return _ramp(-balance, -0.8, 1.5).astype(np.float32)
 
 
 def flow_accumulation(altitude: np.ndarray, land: np.ndarray) -> np.ndarray:

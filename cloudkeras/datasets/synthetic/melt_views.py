@@ -9,9 +9,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from .melt_physics import MeltRules, next_water
-from .melt_surface import Surface, make_surface
+from .melt_surface import Surface, bareness_of
 from .melt_terrain import Terrain, balance_of_altitude
-from .melt_weather import DayWeather, spread
+from .melt_weather import LAPSE_K_PER_KM, DayWeather, spread
 
 PMW_CELL_M = 3125.0  # grid of the enhanced-resolution brightness temperatures (NSIDC-0630)
 PMW_FOOTPRINT_CELLS = 1.5  # standard deviation of what a cell really sees: a footprint of about 11 km
@@ -107,11 +107,10 @@ class RegionalModel:
         land = self._cells.mean(terrain.land)
         self._land = land >= 0.5
         altitude = self._cells.mean(terrain.altitude * terrain.land) / np.maximum(land, 0.05)
-        coarse = Terrain(
-            altitude.astype(np.float32), self._land, self._land, balance_of_altitude(altitude), 0, 0, "", MAR_CELL_M
-        )
-        self._rules = MeltRules.of(coarse.altitude - 1e3 * MAR_WARM_BIAS_K / 6.2, _flat_surface(coarse))
-        self._water = np.zeros(coarse.shape, np.float32)
+        nothing = np.zeros(altitude.shape, np.float32)
+        surface = Surface(nothing, nothing, nothing, bareness_of(balance_of_altitude(altitude)), nothing)
+        self._rules = MeltRules.of(altitude - 1e3 * MAR_WARM_BIAS_K / LAPSE_K_PER_KM, surface)
+        self._water = nothing
 
     def step(self, weather: DayWeather) -> None:
         """Goes on by a day."""
@@ -121,13 +120,6 @@ class RegionalModel:
         """Liquid water content in kg/kg on the 100-m grid, nearest neighbour; 0 on the ocean."""
         content = np.where(self._land, MAR_MOST_KG_KG * (1 - np.exp(-self._water / MAR_WATER_MM)), 0)
         return self._cells.pixels(content)
-
-
-def _flat_surface(terrain: Terrain) -> Surface:
-    """The surface of a coarse terrain: only bareness is known."""
-    surface = make_surface(terrain)
-    nothing = np.zeros(terrain.shape, np.float32)
-    return Surface(nothing, nothing, nothing, surface.bareness, nothing)
 
 
 # ---- SAR -----------------------------------------------------------------------------------------------------------
