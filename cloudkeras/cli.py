@@ -17,6 +17,7 @@ COMMANDS = {
     "ingest": "make shards from granules",
     "train": "train a model on shards",
     "evaluate": "score runs and baselines on the same pixels",
+    "uncertainty": "score and calibrate the uncertainty of runs",
     "predict": "apply a run to a scene of any size",
     "explain": "show what a run looks at, and what each channel is worth",
     "export": "write a run as .keras and SavedModel",

@@ -97,6 +97,13 @@ class Run:
         return np.concatenate(outputs)
 
     @functools.cached_property
+    def stochastic(self) -> bool:
+        """Whether the model has dropout that stays on at inference, so that members of it differ."""
+        from .sampling import active_dropouts
+
+        return len(active_dropouts(self.model)) > 0
+
+    @functools.cached_property
     def _sampler(self) -> Any:
         from .assembly import use_jit
         from .sampling import Sampler

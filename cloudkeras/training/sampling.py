@@ -36,7 +36,7 @@ class Sampler:
     """
 
     def __init__(self, model: Any, jit_compile: bool = False):
-        self._dropouts = [layer for layer in _all_layers(model) if _drops(layer)]
+        self._dropouts = active_dropouts(model)
         if not self._dropouts:
             raise InputError(
                 f"Members need a model whose dropout stays on at inference; '{model.name}' always says the same. Train "
@@ -87,6 +87,11 @@ class Sampler:
         for layer, state in zip(self._dropouts, states, strict=True):
             variable = layer.seed_generator.state
             variable.assign(np.asarray(state).astype(np.uint32).astype(variable.dtype))
+
+
+def active_dropouts(model: Any) -> list[Any]:
+    """The layers of a model, nested ones too, that drop values at inference."""
+    return [layer for layer in _all_layers(model) if _drops(layer)]
 
 
 def _whole(value: Any) -> bool:

@@ -18,7 +18,7 @@ class EnsembleMethod:
     """A run or an ensemble with its members, called like a model.
 
     Args:
-        source: Something with `sample` (a run with Monte Carlo dropout, a deep ensemble), or any method, which then is
+        source: A run with Monte Carlo dropout, a deep ensemble, or something else with `sample`. Any other method is
             one member: a calibration makes a distribution of that too.
         members: How many.
         seed: Of the members.
@@ -32,10 +32,11 @@ class EnsembleMethod:
     Attributes:
         name: The name.
         task: The task.
+        sampled: Whether the source gives several members.
         num_members: How many members the source gives.
 
     Raises:
-        InputError: If an option is wrong, or several members are asked of a model that always says the same.
+        InputError: If an option is wrong.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class EnsembleMethod:
         check(task.kind == "regression" or calibration is None, "Calibration is for regressions.", task=task.name)
         self.source, self.seed, self.statistic, self.calibration = source, seed, statistic, calibration
         self.name, self.task, self.asked = name or source.name, task, int(members)
-        self.num_members = self.asked if hasattr(source, "sample") else 1
+        self.sampled = hasattr(source, "sample") and getattr(source, "stochastic", True)
+        self.num_members = self.asked if self.sampled else 1
         for attribute in ("statistics", "config", "path"):
             if hasattr(source, attribute):
                 setattr(self, attribute, getattr(source, attribute))
@@ -64,7 +66,7 @@ class EnsembleMethod:
     def raw_members(self, x: np.ndarray) -> np.ndarray:
         """Members as the source gives them, in physical units, (members, batch, ...)."""
         x = np.asarray(x, np.float32)
-        if hasattr(self.source, "sample"):
+        if self.sampled:
             outputs = self.source.sample(x, self.num_members, seed=self.seed)
         else:
             output = self.source(x)
