@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DataError, InputError, check
 from .ingest_meltwater import parse_days
 from .progress import progress_line
+from .train import parse_settings
 
 LONGEST = 700  # pixels of the longer side of an animated map
 
@@ -24,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add = group.add_argument
     add("--method", metavar="NAME", help="a baseline in place of --run, fitted to the shards in --data")
+    add("--set", action="append", default=[], metavar="task.NAME=VALUE", help="with --method, an option of its task")
     add("--data", type=Path, metavar="SHARDS", help="shards whose training days are seen (default: those of the run)")
     add("--dates", nargs="+", metavar="DATE", help="days such as 2017-06-01 or 2017-06-01:2017-09-01 (default: all)")
     add("--netcdf", action=argparse.BooleanOptionalAction, default=True, help="a NetCDF file a year (default: yes)")
@@ -33,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="discard the maps in --out")
 
 
-MAPS_ONLY = ("method", "data", "dates", "extent", "animation", "overwrite")
+MAPS_ONLY = ("method", "set", "data", "dates", "extent", "animation", "overwrite")
 
 
 def run_maps(arguments: argparse.Namespace) -> int:
@@ -95,11 +97,14 @@ def _method_and_days(arguments: argparse.Namespace) -> tuple[Any, Any]:
     if arguments.run is not None:
         from ..training import load_run
 
+        check(not arguments.set, "`--set` goes with `--method`; a run has its task.", set=arguments.set)
         method = load_run(arguments.run)
         data = data or Path(method.config.data)
     else:
         check(data is not None, "A `--method` needs `--data`, the shards whose training days it may see.")
-        method = fitted_baseline(arguments.method, data)
+        settings = parse_settings(arguments.set)
+        check(set(settings) <= {"task_options"}, "`--set` takes task.NAME=VALUE here.", set=arguments.set)
+        method = fitted_baseline(arguments.method, data, settings.get("task_options", {}))
     from ..inference.maps import uses_sar_of_other_days
 
     try:
@@ -113,7 +118,7 @@ def _method_and_days(arguments: argparse.Namespace) -> tuple[Any, Any]:
     return method, BenchmarkDays(arguments.scene, train_days=train)
 
 
-def fitted_baseline(name: str, data: Path) -> Any:
+def fitted_baseline(name: str, data: Path, options: Mapping[str, Any]) -> Any:
     """A baseline of the task of the shards, fitted to their training split.
 
     Raises:
@@ -124,7 +129,7 @@ def fitted_baseline(name: str, data: Path) -> Any:
     from ..tasks import get_task
 
     dataset = ShardDataset.open(data)
-    task = get_task(dataset.task_name, **dict(dataset.task_options))
+    task = get_task(dataset.task_name, **{**dataset.task_options, **options})
     known = {method.name: method for method in baselines_for(task)}
     check(name in known, f"`--method` is one of {', '.join(known) or 'none for this task'}.", method=name)
     method = known[name]

@@ -178,7 +178,7 @@ class Predictor:
         for start in range(0, len(tiles), self.batch_size):
             some = tiles[start : start + self.batch_size]
             fields = task.prepare({name: np.stack([t[name] for t in some]) for name in some[0]})
-            x = task.network_inputs(fields, self.run.statistics)
+            x = task.network_inputs(fields, getattr(self.run, "statistics", {}))  # a baseline may have none
             if self.members == 1:
                 yield from ((value, None) for value in self._decoded(x))
             else:

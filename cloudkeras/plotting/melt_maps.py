@@ -19,6 +19,7 @@ from .style import LINE_COLORS, MISSING_COLOR, bare, continuous_colormap, new_fi
 MAP_COLORS = "Blues"
 OCEAN_COLOR = "#f3ead7"  # sand: no color of the map, nor that of missing values
 _DPI = 100
+_WHITE = 255  # its place in the palette
 _PANEL_INCHES = 4.6  # the longer side of a panel
 ANIMATIONS = ("gif", "mp4")
 
@@ -138,16 +139,18 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def _write_gif(path: Path, figures: Iterator[Figure], frames_per_second: int) -> None:
-    """One palette for all frames, of the first: a color map, greys and text; a byte a pixel in memory."""
+    """One palette for all frames; a byte a pixel of all frames in memory."""
     from PIL import Image
 
-    palette: Any = None
+    palette = _palette()
     images: list[Any] = []
     for figure in figures:
-        image = Image.fromarray(_pixels(figure))
-        if palette is None:
-            palette = _palette()
-        images.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
+        pixels = _pixels(figure)
+        indices = np.asarray(Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE)).copy()
+        indices[(pixels == 255).all(axis=-1)] = _WHITE  # Pillow takes a color near it
+        image = Image.fromarray(indices)
+        image.putpalette(palette.getpalette())
+        images.append(image)
     check(len(images) > 0, "An animation has at least one frame.")
     duration = round(1000 / frames_per_second)
     images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0, optimize=False)
@@ -198,8 +201,8 @@ def plot_season_extent(
     for axis, year in zip(axes, years, strict=True):
         mine = sorted((row for row in rows if row.date.year == year), key=lambda row: row.date)
         days, extent = _with_gaps([row.date for row in mine], [row.extent_km2 for row in mine])
-        (line,) = axis.plot(days, extent, color=LINE_COLORS[1], linewidth=1.3)
-        handles[f"{method}, whole map"] = line
+        (line,) = axis.plot(days, extent, color=LINE_COLORS[1], linewidth=1.3, marker=".", markersize=2.5)
+        handles["whole map"] = line
         for training, kind in ((True, "training days"), (False, "other days")):
             seen = [row for row in mine if row.training == training and np.isfinite(row.sar_extent_km2)]
             if not seen:
@@ -207,17 +210,20 @@ def plot_season_extent(
             when = [row.date for row in seen]
             for label, color, marker, values in (
                 ("SAR", LINE_COLORS[0], "o", [row.sar_extent_km2 for row in seen]),
-                (f"{method} where SAR saw", LINE_COLORS[2], "d", [row.extent_where_seen_km2 for row in seen]),
+                ("map where SAR saw", LINE_COLORS[2], "d", [row.extent_where_seen_km2 for row in seen]),
             ):
                 face = "none" if training else color
                 (points,) = axis.plot(
                     when, values, linestyle="none", marker=marker, markersize=4.5, color=color, markerfacecolor=face
                 )
-                handles[f"{label} ({kind})"] = points
+                handles[f"{label}, {kind}"] = points
         _season_axis(axis, year, mine)
-    axes[0].set_ylim(bottom=0)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.suptitle(title_of(title, simulated), fontsize=12)
+    axes[0].set_ylim(0, 1.08 * max(axes[0].get_ylim()[1], 1e-6))
+    order = sorted(handles, key=lambda label: ("training" in label, label))
+    figure.legend(
+        [handles[label] for label in order], order, loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    figure.suptitle(title_of(f"{title}, {method}", simulated), fontsize=12)
     return figure
 
 
@@ -225,7 +231,7 @@ def _season_axis(axis: Any, year: int, rows: Sequence[Any]) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     first, last = rows[0].date, rows[-1].date
-    edge = datetime.timedelta(days=1)
+    edge = datetime.timedelta(days=max(1, 7 - (last - first).days // 2))  # two weeks at least, or ticks are hours
     axis.set_xlim(first - edge, last + edge)
     locator = AutoDateLocator(minticks=3, maxticks=9)
     axis.xaxis.set_major_locator(locator)

@@ -164,13 +164,18 @@ class Meltwater(Task):
         return ("land",)
 
     def covered(self, fields: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Land and ice on which each input of the day has a value; SAR of other days may be missing."""
+        """Land and ice on which each input of the day has a value.
+
+        SAR of other days may be missing, unless nothing else of the season is known.
+        """
         image = fields[next(name for name in (*self.inputs, "land") if name in _NAMES and name in fields)]
         found = np.ones(np.shape(image), bool) if "land" not in fields else np.asarray(fields["land"]) > 0
-        for name in self.inputs:
-            if name in _NAMES and not name.startswith("sar_"):
-                found = found & np.isfinite(fields[name])
-        return found
+        of_day = [name for name in self.inputs if name in _NAMES and not name.startswith("sar_")]
+        for name in of_day:
+            found = found & np.isfinite(fields[name])
+        sar = [np.isfinite(fields[name]) for name in self.inputs if name.startswith("sar_")]
+        alone = all(dict(zip(_NAMES, VARIABLES, strict=True))[name].static for name in of_day)
+        return found & np.any(sar, axis=0) if sar and alone else found
 
     def prepare(self, fields: Fields, rng: np.random.Generator | None = None) -> Fields:
         """Adds `month` and `day_of_year` (batch,), from `time_start`; leaves no label on the ocean; flips."""
