@@ -21,11 +21,13 @@ With members x_1, ..., x_M of a pixel and the truth y:
   `spread_error_ratio` is their quotient.
 - Events "the value is above a threshold": `brier_*`; `reliability_*` and `resolution_*` are its parts (Murphy 1973,
   J. Appl. Meteorol. 12, 595-600) in ten bins of probability; `brier_skill_*` is against the frequency in the data.
-- `risk_coverage_area`: pixels are kept in order of the spread, the surest first; the mean absolute error of the median
-  of those kept, averaged over the share kept from 0 to 1. All methods are judged on the same pixels, and a method
-  without spread keeps them in no order: its area is its mean absolute error. `risk_coverage_gain` = 1 - area / mae.
+- `risk_coverage_area`: pixels are kept in order of the error that the members expect of their median, the mean of
+  |x_i - median|, the surest first; the mean absolute error of the median of those kept, averaged over the share kept
+  from 0 to 1. All methods are judged on the same pixels, and a method without spread keeps them in no order: its area
+  is its mean absolute error. `risk_coverage_gain` = 1 - area / mae.
 
-Spreads are counted in fixed bins, so that the score of a data set does not depend on how it was cut into shards.
+Spreads and expected errors are counted in fixed bins, so that the score of a data set does not depend on how it was cut
+into shards.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ _PIXEL = (
     *(f"{what}_{name}" for name in INTERVALS for what in ("covered", "shared", "width")),
 )
 _SPREAD = ("pixels", "variance", "square", "absolute")
+_RISK = ("pixels", "absolute")
 _EVENT = ("pixels", "probability", "happened", "brier")
 
 
@@ -110,7 +113,8 @@ class ProbabilisticMetrics:
             ),
         }
         for name, threshold in self.output.events:
-            tables[f"probability of {name.replace('_', ' ')} (above {threshold:g}{units})"] = tuple(
+            above = f"{threshold:g}{units.replace(',', '')}"
+            tables[f"probability of {name.replace('_', ' ')} (above {above})"] = tuple(
                 f"{score}_{name}" for score in ("brier", "brier_skill", "reliability", "resolution")
             )
         return tables
@@ -153,21 +157,25 @@ class ProbabilisticMetrics:
             "pixel": np.zeros((samples, len(_PIXEL))),
             "pit": np.zeros((samples, PIT_BINS)),
             "spread": np.zeros((samples, SPREAD_BINS, len(_SPREAD))),
+            "risk": np.zeros((samples, SPREAD_BINS, len(_RISK))),
             "event": np.zeros((samples, num_events, PROBABILITY_BINS, len(_EVENT))),
         }
         if self.rows:
             sums["row"] = np.zeros((samples, self.rows, len(_PIXEL)))
         for sample, row, true, members in _judged(truth, prediction):
-            pixel, variance, pit = _of_pixels(true, members)
+            pixel, pit = _of_pixels(true, members)
             _add(sums["pixel"], sample, pixel)
             _add(sums["pit"], sample, pit)
             if self.rows:
                 inside = row < self.rows
                 flat = sums["row"].reshape(-1, len(_PIXEL))
                 _add(flat, (sample * self.rows + row)[inside], pixel[:, inside])
-            bins = np.searchsorted(self.edges, np.sqrt(variance), side="left")
-            values = np.stack([pixel[_PIXEL.index(name)] for name in _SPREAD])
-            _add(sums["spread"].reshape(-1, len(_SPREAD)), sample * SPREAD_BINS + bins, values)
+            spread = members.std(axis=0, ddof=1) if len(members) > 1 else np.zeros_like(true)
+            expected = np.abs(members - np.median(members, axis=0)).mean(axis=0)
+            for name, kinds, order in (("spread", _SPREAD, spread), ("risk", _RISK, expected)):
+                bins = np.searchsorted(self.edges, order, side="left")
+                values = np.stack([pixel[_PIXEL.index(kind)] for kind in kinds])
+                _add(sums[name].reshape(-1, len(kinds)), sample * SPREAD_BINS + bins, values)
             self._add_events(sums["event"], sample, true, members)
         return sums
 
@@ -186,7 +194,8 @@ class ProbabilisticMetrics:
         scores = _pixel_scores(np.asarray(sums["pixel"], np.float64))
         pit = np.asarray(sums["pit"], np.float64)
         share = _ratio(pit, pit.sum(axis=-1, keepdims=True))
-        scores["pit_deviation"] = np.abs(share * PIT_BINS - 1).mean(axis=-1)
+        spread = scores["spread"] > 0  # one value has no ranks
+        scores["pit_deviation"] = np.where(spread, np.abs(share * PIT_BINS - 1).mean(axis=-1), np.nan)
         kept, risk = self.risk_coverage(sums)
         scores["risk_coverage_area"] = np.trapezoid(risk, kept, axis=-1)
         scores["risk_coverage_gain"] = 1 - _ratio(scores["risk_coverage_area"], scores["mae"])
@@ -203,11 +212,10 @@ class ProbabilisticMetrics:
     def risk_coverage(self, sums: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Share of pixels kept (..., bin + 1) from 0 to 1, and mean absolute error of those kept.
 
-        Pixels of one spread bin are kept in no order. Where nothing is kept stands the error of the first bin kept.
+        Pixels of one bin of expected error are kept in no order. Where nothing is kept stands the error of the first
+        bin kept.
         """
-        bins = np.asarray(sums["spread"], np.float64)
-        pixels = np.cumsum(bins[..., _SPREAD.index("pixels")], axis=-1)
-        absolute = np.cumsum(bins[..., _SPREAD.index("absolute")], axis=-1)
+        pixels, absolute = np.cumsum(np.moveaxis(np.asarray(sums["risk"], np.float64), -1, 0), axis=-1)
         risk = _ratio(absolute, pixels)
         first = np.take_along_axis(risk, np.argmax(pixels > 0, axis=-1)[..., None], axis=-1)
         risk = np.where(np.isnan(risk), first, risk)
@@ -282,8 +290,8 @@ def crps(true: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return error - pairs / (2 * count**2), error - pairs / (2 * count * max(count - 1, 1))
 
 
-def _of_pixels(true: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each pixel: values in the order of `_PIXEL` (kind, pixel), variance, shares of the rank (bin, pixel)."""
+def _of_pixels(true: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each pixel: values in the order of `_PIXEL` (kind, pixel), and shares of the rank (bin, pixel)."""
     count = len(members)
     score, fair = crps(true, members)
     variance = members.var(axis=0, ddof=1) if count > 1 else np.zeros_like(true)
@@ -309,7 +317,7 @@ def _of_pixels(true: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.nd
         if name == "90":
             miss = np.maximum(low - true, 0) + np.maximum(true - high, 0)
             found["interval_score_90"] = high - low + miss * 2 / (1 - (upper - lower))
-    return np.stack([found[name] for name in _PIXEL]), variance, _rank_shares(below, upto, count)
+    return np.stack([found[name] for name in _PIXEL]), _rank_shares(below, upto, count)
 
 
 def _between(members: np.ndarray, level: float) -> np.ndarray:

@@ -154,8 +154,8 @@ def plot_risk_coverage(scores: Any, *, methods: Sequence[str] | None = None) -> 
         if method not in spread:
             style, flat = _STYLES[1 + flat % 3], flat + 1
         axis.plot(100 * kept, risk, color=color, linestyle=style, label=method)
-        drawn = scores.resampled(method, ["spread"]) if method in spread else {"spread": []}
-        if len(drawn["spread"]):
+        drawn = scores.resampled(method, ["risk"]) if method in spread else {"risk": []}
+        if len(drawn["risk"]):
             share, risks = scores.metrics.risk_coverage(drawn)
             grid = np.linspace(0.02, 1, 50)
             on_grid = np.stack([np.interp(grid, s, r) for s, r in zip(share, risks, strict=True)])

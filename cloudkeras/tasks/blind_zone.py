@@ -21,7 +21,7 @@ RANGES = {
 }
 CONTEXT = ("temperature", "specific_humidity", "eastward_wind", "northward_wind")
 HIDDEN = -1.0  # in the network's space: hidden, missing or no echo
-SNOW_DBZ = -20.0  # what counts as precipitation (King et al. 2024)
+SNOW_DBZ = -20.0  # an echo from there on is precipitation (King et al. 2024: shallow snowfall)
 ECHO_THRESHOLD = -0.5  # in the network's space: a value above it is an echo, decoded above -60 dBZ
 
 _DIMS = ("sample", "height", "profile")
@@ -302,7 +302,7 @@ class BlindZone(Task):
 
     def output_range(self) -> OutputRange:
         low, high = RANGES["reflectivity"]
-        events = (("echo", NO_ECHO_DBZ), (f"above_{SNOW_DBZ:g}_dbz", SNOW_DBZ))
+        events = (("echo", NO_ECHO_DBZ), ("precipitation", SNOW_DBZ))
         return OutputRange(low, high, "dBZ", NO_ECHO_DBZ, events)
 
     def calibration_factors(self, inputs: np.ndarray) -> dict[str, np.ndarray]:

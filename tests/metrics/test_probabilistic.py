@@ -9,7 +9,7 @@ from cloudkeras.errors import InputError
 from cloudkeras.metrics import ProbabilisticMetrics, metrics_for
 from cloudkeras.tasks import OutputRange, get_task
 
-DBZ = OutputRange(-60, 30, "dBZ", -60, (("echo", -60.0), ("above_-20_dbz", -20.0)))
+DBZ = OutputRange(-60, 30, "dBZ", -60, (("echo", -60.0), ("precipitation", -20.0)))
 
 
 def total(metrics, truth, members):
@@ -104,11 +104,11 @@ def test_brier_and_its_parts_by_hand():
     assert found["reliability_echo"] == pytest.approx(0)
     assert found["resolution_echo"] == pytest.approx((1 * (1 / 3) ** 2 + 2 * (1 / 6) ** 2) / 3)
     assert found["brier_skill_echo"] == pytest.approx(1 - (1 / 6) / (2 / 9))
-    assert found["frequency_above_-20_dbz"] == 0 and np.isnan(found["brier_skill_above_-20_dbz"])
+    assert found["frequency_precipitation"] == 0 and np.isnan(found["brier_skill_precipitation"])
 
 
 def test_risk_coverage_by_hand():
-    # Spreads 0, 0 and large; absolute errors 1, 3 and 10.
+    # Expected errors 0, 0 and 20; absolute errors 1, 3 and 10.
     truth = np.array([[[1.0], [3.0], [10.0]]])
     members = np.array([[0.0, 0, -20], [0, 0, 20]]).reshape(2, 1, 3, 1)
     metrics = ProbabilisticMetrics(DBZ)

@@ -47,7 +47,7 @@ def test_radar_factors_by_hand():
 
 def test_ranges_and_events():
     assert get_task("blind_zone").output_range() == OutputRange(
-        -60, 30, "dBZ", -60, (("echo", -60), ("above_-20_dbz", -20))
+        -60, 30, "dBZ", -60, (("echo", -60), ("precipitation", -20))
     )
     melt = get_task("meltwater").output_range()
     assert (melt.low, melt.high, melt.atom, melt.events) == (0, 1, 0, (("melt", 0.1),))
