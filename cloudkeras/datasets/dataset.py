@@ -14,6 +14,7 @@ from .packing import unpack
 from .samples import SampleTable
 from .shards import check_version, opened, read_samples, read_static, read_stored, read_stored_window, static_names
 from .splits import SPLITS
+from .windows import fitted
 
 
 class ShardDataset:
@@ -95,6 +96,7 @@ class ShardDataset:
         windows = None if task is None else task.windows()
         if windows is None:
             return self.manifest.patch_shape
+        windows = fitted(windows, self.manifest.patch_shape)
         rows, columns = (c if c == t else None for c, t in zip(windows.crop, windows.tile, strict=True))
         return rows, columns
 

@@ -25,7 +25,7 @@ from .dataset import ShardDataset
 from .samples import SampleTable
 from .schema import CLASS_MISSING
 from .splits import SPLITS
-from .windows import MAX_DRAWS, TileGrid, check_window, draw_crop, tile_grid
+from .windows import MAX_DRAWS, TileGrid, draw_crop, fitted, tile_grid
 
 if TYPE_CHECKING:
     from ..tasks import Fields, Task
@@ -114,7 +114,8 @@ class Batches(Sequence):
         self.statistics = dataset.statistics if statistics is None else statistics
         self.epoch = 0
         used = np.arange(dataset.num_samples(split)) if samples is None else np.asarray(samples, np.int64)
-        self._windows = task.windows()
+        windows, shape = task.windows(), dataset.manifest.patch_shape
+        self._windows = None if windows is None else fitted(windows, shape)
         self._tiles: TileGrid | None = None
         self._per_sample = 1
         if self._windows is not None:
@@ -129,11 +130,9 @@ class Batches(Sequence):
 
     def _count_windows(self) -> int:
         assert self._windows is not None
-        shape = self.dataset.manifest.patch_shape
         if self.shuffle:
-            check_window(self._windows.crop, shape, "crop")
             return self._windows.crops_per_sample
-        self._tiles = tile_grid(self._windows, shape)
+        self._tiles = tile_grid(self._windows, self.dataset.manifest.patch_shape)
         return len(self._tiles)
 
     # ---- which samples -----------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ class Windows:
     In training an epoch takes `crops_per_sample` random crops of every sample. Otherwise a sample is covered by tiles:
     a regular stride of `tile - 2 margin` pixels and a last tile that ends where the sample ends. The core of a tile,
     which is what is judged of it, keeps `margin` pixels away from the tile's edges except where they are the sample's;
-    each pixel is in the core of one tile.
+    each pixel is in the core of one tile. Windows larger than a sample are cut to it (`windows.fitted`).
 
     Attributes:
         crop: Rows and columns of a crop.
@@ -82,7 +82,7 @@ class Windows:
         margin: Pixels between a tile's inner edges and its core.
 
     Raises:
-        InputError: If a number is out of range or the margin leaves no core.
+        InputError: If a number is out of range.
     """
 
     crop: tuple[int, int]
@@ -92,11 +92,6 @@ class Windows:
 
     def __post_init__(self) -> None:
         check(min(self.crop) >= 1, "A crop has at least 1 row and 1 column.", crop=self.crop)
+        check(min(self.tile) >= 1, "A tile has at least 1 row and 1 column.", tile=self.tile)
         check(self.crops_per_sample >= 1, "At least 1 crop is taken of a sample.", crops=self.crops_per_sample)
         check(self.margin >= 0, "`margin` is 0 pixels or more.", margin=self.margin)
-        check(
-            min(self.tile) > 2 * self.margin,
-            "A tile is larger than twice its margin, or nothing of it would be judged.",
-            tile=self.tile,
-            margin=self.margin,
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from ..errors import check
 from .schema import Windows
 
+SIZE_STEP = 32
+"""Windows that are cut to a sample have a multiple of this many rows and columns, which networks ask for."""
 MAX_DRAWS = 16
 """How often a crop is drawn anew for want of a label; the last one is taken as it is."""
 
@@ -16,7 +19,7 @@ MAX_DRAWS = 16
 def tile_starts(size: int, tile: int, margin: int) -> np.ndarray:
     """First pixel of each tile along an axis: a stride of `tile - 2 margin`, and a last tile at its very end."""
     last = size - tile
-    return np.array([*range(0, last, tile - 2 * margin), last])
+    return np.array([*range(0, last, max(1, tile - 2 * margin)), last])
 
 
 def core_edges(size: int, tile: int, margin: int) -> np.ndarray:
@@ -45,8 +48,20 @@ class TileGrid:
 
 
 def tile_grid(windows: Windows, shape: tuple[int, int]) -> TileGrid:
-    """The tiles that cover a sample of `shape` (rows, columns)."""
-    check_window(windows.tile, shape, "tile")
+    """The tiles that cover a sample of `shape` (rows, columns), each axis by itself; see `fitted`.
+
+    Raises:
+        InputError: If the tiles along an axis are no larger than twice their margin.
+    """
+    windows = fitted(windows, shape)
+    for size, tile in zip(shape, windows.tile, strict=True):
+        check(
+            tile == size or tile > 2 * windows.margin,
+            f"Samples of {shape[0]} x {shape[1]} take several tiles, each larger than twice its margin, or nothing of "
+            "it would be judged. Choose a smaller margin.",
+            tile=windows.tile,
+            margin=windows.margin,
+        )
     (rows, columns), (height, width), margin = shape, windows.tile, windows.margin
     y, x = tile_starts(rows, height, margin), tile_starts(columns, width, margin)
     y_edges, x_edges = core_edges(rows, height, margin), core_edges(columns, width, margin)
@@ -60,11 +75,18 @@ def draw_crop(rng: np.random.Generator, crop: tuple[int, int], shape: tuple[int,
     return int(rng.integers(shape[0] - crop[0] + 1)), int(rng.integers(shape[1] - crop[1] + 1))
 
 
-def check_window(window: tuple[int, int], shape: tuple[int, int], what: str) -> None:
-    """Raises `InputError` unless the window fits into samples of `shape`."""
-    check(
-        window[0] <= shape[0] and window[1] <= shape[1],
-        f"A {what} fits into a sample, which has {shape[0]} rows and {shape[1]} columns; make the window smaller "
-        "(the task's options).",
-        **{what: tuple(window)},
-    )
+def fitted(windows: Windows, shape: tuple[int, int]) -> Windows:
+    """The windows for samples of `shape` (rows, columns): those that are larger are cut.
+
+    A cut window has the largest multiple of `SIZE_STEP` rows (columns) that a sample has; in a sample smaller than
+    that, all of them.
+    """
+
+    def cut(window: tuple[int, int]) -> tuple[int, int]:
+        rows, columns = (
+            length if length <= size else size - size % SIZE_STEP or size
+            for length, size in zip(window, shape, strict=True)
+        )
+        return rows, columns
+
+    return dataclasses.replace(windows, crop=cut(windows.crop), tile=cut(windows.tile))

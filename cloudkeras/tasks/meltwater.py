@@ -91,7 +91,8 @@ class Meltwater(Task):
             training split (in both the fractions stay as they are), "none" leaves physical units, missing 0.
         crop: Rows and columns of the crops that training draws.
         crops_per_day: Crops of each day in an epoch.
-        evaluation_window: Rows and columns of the tiles outside training.
+        evaluation_window: Rows and columns of the tiles outside training. Crops and tiles larger than the grid are cut
+            to it.
         margin: Pixels along the inner edges of a tile that are not judged; what looks no further than that gives
             through tiles what it gives on the whole grid (smoothing of MAR: 46).
         flips: Whether training flips rows and columns at random.
@@ -127,6 +128,13 @@ class Meltwater(Task):
         for name in self.inputs:
             check_choice(name, tuple(n for n in (*_NAMES, *_CALENDAR) if n != "melt_fraction"), "inputs")
         check_choice(self.normalization, ("published", "training", "none"), "normalization")
+        check(
+            min(self.evaluation_window) > 2 * self.margin,
+            "`evaluation_window` is larger than twice `margin`, or nothing of a tile would be judged. (A window larger "
+            "than the grid is cut to it: leave it as it is for a small grid.)",
+            evaluation_window=self.evaluation_window,
+            margin=self.margin,
+        )
         self.windows()
 
     def windows(self) -> Windows:

@@ -11,7 +11,7 @@ from cloudkeras.datasets.schema import Windows
 from cloudkeras.datasets.shards import read_shard
 from cloudkeras.datasets.summary import describe
 from cloudkeras.datasets.validate import find_problems
-from cloudkeras.datasets.windows import MAX_DRAWS, core_edges, tile_grid, tile_starts
+from cloudkeras.datasets.windows import MAX_DRAWS, core_edges, fitted, tile_grid, tile_starts
 from cloudkeras.errors import DataError, InputError
 from cloudkeras.tasks import Meltwater
 
@@ -55,13 +55,14 @@ def test_cores_cover_every_pixel_once_and_keep_the_margin(shape, margin):
     assert (judged == 1).all()
 
 
-def test_windows_without_a_core_or_larger_than_a_sample():
-    with pytest.raises(InputError, match=r"larger than twice its margin.*tile=\(96, 256\), margin=48"):
-        Windows((8, 8), 1, (96, 256), 48)
+def test_windows_larger_than_a_sample_are_cut_to_it():
+    assert fitted(Windows((8, 8), 1, (24, 24), 4), (20, 40)).tile == (20, 24)
+    assert fitted(Windows((256, 256), 1, (256, 64), 4), (100, 300)) == Windows((96, 256), 1, (96, 64), 4)
+    assert len(tile_grid(Windows((8, 8), 1, (256, 256), 48), (96, 96))) == 1  # one tile has no inner edge, so no margin
+    with pytest.raises(InputError, match=r"Samples of 100 x 300 take several tiles.*tile=\(96, 256\), margin=48"):
+        tile_grid(Windows((8, 8), 1, (256, 256), 48), (100, 300))
     with pytest.raises(InputError, match="At least 1 crop"):
         Windows((8, 8), 0, (96, 256), 4)
-    with pytest.raises(InputError, match=r"fits into a sample, which has 20 rows and 40 columns.*tile=\(24, 24\)"):
-        tile_grid(Windows((8, 8), 1, (24, 24), 4), (20, 40))
 
 
 # ---- static variables ----------------------------------------------------------------------------------------------
@@ -218,11 +219,15 @@ def test_a_day_without_any_label_ends_the_search_and_gives_no_nan(tmp_path, monk
     assert sum(names == ("melt_fraction",) for names in calls) >= 3 * MAX_DRAWS
 
 
-def test_windows_that_do_not_fit_and_variables_that_are_missing(dataset, tmp_path):
-    with pytest.raises(InputError, match=r"A crop fits into a sample, which has 40 rows and 52 columns.*\(64, 16\)"):
-        Batches(dataset, Meltwater(crop=(64, 16)), "train", 2, shuffle=True)
-    with pytest.raises(InputError, match=r"A tile fits into a sample"):
-        Batches(dataset, Meltwater(), "test", 2)
+def test_a_small_grid_takes_the_windows_that_fit(dataset):
+    crops = Batches(dataset, Meltwater(crop=(64, 16)), "train", 2, shuffle=True)
+    assert crops[0][0].shape == (2, *crops.input_shape) == (2, 32, 16, 4)
+    tiles = Batches(dataset, Meltwater(margin=4), "test", 2)
+    assert tiles.input_shape == (32, 32, 4) and len(tiles.tiles) == 4
+    assert dataset.image_shape(Meltwater(margin=4)) == (32, 32)
+
+
+def test_variables_that_are_missing(tmp_path):
     fields = {name: values for name, values in melt_fields(2).items() if name != "sar_mean"}
     options = {"provenance": {}, "simulated": True, "gap_seconds": 0, "static": melt_static()}
     with DatasetWriter(tmp_path / "melt", Meltwater(), **options) as writer:

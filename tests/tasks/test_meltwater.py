@@ -138,7 +138,7 @@ def test_options_survive_json_and_wrong_ones_are_named():
         ({"crop": [64]}, "whole rows and columns"),
         ({"crop": "64"}, "whole rows and columns"),
         ({"crop": [0, 4]}, "at least 1 row"),
-        ({"margin": 128}, "larger than twice its margin"),
+        ({"margin": 128}, "larger than twice `margin`"),
         ({"crops_per_day": 0}, "At least 1 crop"),
     ):
         with pytest.raises(InputError, match=message):
