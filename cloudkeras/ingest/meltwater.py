@@ -159,6 +159,7 @@ def ingest_meltwater(
             )
     days.use_training_days(parts["train"])
     simulated = days.simulated()
+    center = days.grid.center()
     bytes_a_day = 4 * _VARIABLES_A_DAY * days.grid.shape[0] * days.grid.shape[1]
     with DatasetWriter(
         out,
@@ -173,7 +174,7 @@ def ingest_meltwater(
     ) as writer:
         for number, day in enumerate(sorted(chosen), 1):
             fields = {name: values[None] for name, values in days.fields(day).items()}
-            writer.add(chosen[day], fields, day_table(day, days.grid.center()))
+            writer.add(chosen[day], fields, day_table(day, center))
             if progress is not None:
                 progress("writing", number, len(chosen))
     return Path(out)

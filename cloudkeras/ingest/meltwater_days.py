@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -150,7 +151,7 @@ class BenchmarkDays:
         if self.smoothing == "published":
             made["brightness_temperature_smooth"] = lambda: gaussian_smooth(pmw(), PMW_KERNEL, PMW_SIGMA)
             made["liquid_water_smooth"] = lambda: gaussian_smooth(mar(), MAR_KERNEL, MAR_SIGMA)
-        if self.any_winter():
+        if self.has_winter:
             made["winter_brightness_temperature"] = winter
         wanted = made if names is None else set(names)
         return {name: make() for name, make in made.items() if name in wanted}
@@ -161,7 +162,8 @@ class BenchmarkDays:
 
     # ---- winter ----
 
-    def any_winter(self) -> bool:
+    @functools.cached_property
+    def has_winter(self) -> bool:
         """Whether there is a winter mean, or PMW of January or February, for any year."""
         if self.layout.winter is not None and any(self.layout.winter.glob("*_jan_feb.tif")):
             return True

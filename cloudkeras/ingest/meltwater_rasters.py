@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import warnings
@@ -85,16 +86,17 @@ class Grid:
     @property
     def crs(self) -> Any:
         """The projection as rasterio has it."""
-        return import_rasterio().crs.CRS.from_wkt(self.wkt)
+        return _crs(self.wkt)
 
     @property
     def epsg(self) -> int | None:
         """The projection's EPSG code, if it has one."""
         return self.crs.to_epsg()
 
-    def affine(self) -> Any:
-        """The transform as rasterio takes it."""
-        return import_rasterio().Affine(*self.transform)
+    def affine(self, row: int = 0, column: int = 0) -> Any:
+        """The transform of the part that begins at a row and column, as rasterio takes it."""
+        a, b, c, d, e, f = self.transform
+        return import_rasterio().Affine(a, b, c + a * column, d, e, f + e * row)
 
     def x(self) -> np.ndarray:
         """Centres of the columns."""
@@ -112,7 +114,7 @@ class Grid:
 
     def same_as(self, other: Grid) -> bool:
         """Whether both have the same pixels."""
-        if self.shape != other.shape or self.crs != other.crs:
+        if self.shape != other.shape or (self.wkt != other.wkt and self.crs != other.crs):
             return False
         pixel = abs(self.transform[0])
         return bool(np.allclose(self.transform, other.transform, rtol=0, atol=ALIGNED_PIXELS * pixel))
@@ -122,6 +124,11 @@ class Grid:
         code = self.epsg
         place = f"corner ({self.transform[2]:.0f}, {self.transform[5]:.0f})"
         return f"{self.shape[0]} x {self.shape[1]} of {self.transform[0]:g}, {place}, EPSG:{code or '?'}"
+
+
+@functools.lru_cache(maxsize=16)
+def _crs(wkt: str) -> Any:
+    return import_rasterio().crs.CRS.from_wkt(wkt)
 
 
 @contextmanager
@@ -246,7 +253,7 @@ def _warped(
         src_transform=source.transform,
         src_crs=source.crs,
         src_nodata=np.nan,
-        dst_transform=grid.affine() * rasterio.Affine.translation(columns.start, rows.start),
+        dst_transform=grid.affine(row=rows.start, column=columns.start),
         dst_crs=grid.crs,
         dst_nodata=np.nan,
         resampling=rasterio.warp.Resampling[resampling],
