@@ -16,6 +16,7 @@ from .shards import check_version, closing_files, opened, portions, read_samples
 from .splits import SPLITS
 
 _CHUNK = 16  # samples read together
+_LISTED = 8  # longest list that is written out
 
 
 def describe(path: str | Path) -> str:
@@ -118,7 +119,8 @@ def _describe_folder(folder: Path) -> str:
         f"{folder}: {'simulated ' if manifest.simulated else ''}shards for task {manifest.task}{options}",
         f"made {manifest.created} by cloudkeras {manifest.cloudkeras_version}",
         f"images of {manifest.patch_shape[0]} x {manifest.patch_shape[1]}; variables: {', '.join(manifest.variables)}",
-        f"gap between splits {manifest.gap_seconds:g} s; provenance: {json.dumps(manifest.provenance)}",
+        f"gap between splits {_duration(manifest.gap_seconds)}; provenance:",
+        *_tree(manifest.provenance),
         "",
     ]
     rows = [("split", "samples", "files", "MB", "from", "to (UTC)", "labels")]
@@ -133,6 +135,31 @@ def _describe_folder(folder: Path) -> str:
         size = sum(entry.bytes for entry in entries) / 1e6
         rows.append((split, str(len(table)), str(len(entries)), f"{size:.1f}", begin, end, labels or "-"))
     return "\n".join([*lines, *_table(rows), "", "training split:", *_describe_statistics(dataset)])
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 86400:g} days" if seconds >= 2 * 86400 else f"{seconds:g} s"
+
+
+def _tree(values: Mapping[str, Any], indent: str = "  ") -> list[str]:
+    """An entry a line, entries of entries indented; of a long list its ends, the whole of which is in the manifest."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, Mapping) and any(isinstance(entry, Mapping) for entry in value.values()):
+            lines += [f"{indent}{name}:", *_tree(value, indent + "  ")]
+        elif isinstance(value, Mapping):
+            lines.append(f"{indent}{name}: " + (", ".join(f"{k} {_short(v)}" for k, v in value.items()) or "none"))
+        else:
+            lines.append(f"{indent}{name}: {_short(value)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) > _LISTED:
+        return f"{len(value)}, from {_short(value[0])} to {_short(value[-1])}"
+    return json.dumps(value)
 
 
 def _describe_statistics(dataset: ShardDataset) -> list[str]:

@@ -39,3 +39,16 @@ def test_neither(tmp_path):
     (tmp_path / "a.nc").write_bytes(b"")
     with pytest.raises(DataError, match="a NetCDF-4 file; found 0 bytes"):
         describe(tmp_path / "a.nc")
+
+
+def test_where_the_data_come_from_is_an_entry_a_line_and_long_lists_are_shortened():
+    days = [f"2018-04-{day:02d}" for day in range(1, 21)]
+    lines = _tree({"seed": 7, "split": {"name": "blocks", "near": {"1": 0, "3": 2}}, "left_out": {}, "days": days})
+    assert lines == [
+        "  seed: 7",
+        "  split:",
+        "    name: blocks",
+        "    near: 1 0, 3 2",
+        "  left_out: none",
+        "  days: 20, from 2018-04-01 to 2018-04-20",
+    ]
