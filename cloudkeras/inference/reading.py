@@ -85,7 +85,7 @@ class SceneReader:
 
     def _check(self, variable: Variable, statistics: Mapping[str, Any]) -> None:
         """Raises `DataError` unless the file holds `variable` as the task means it."""
-        name, dims = variable.name, variable.dims[1:]
+        name, dims = variable.name, variable.dims if variable.static else variable.dims[1:]
         if name not in self.dataset.variables:
             raise DataError(
                 self.path,
