@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "score runs and baselines on the same pixels",
     "uncertainty": "score and calibrate the uncertainty of runs",
     "predict": "apply a run to a scene of any size",
+    "inpaint": "fill the blind zone in a radar's file",
     "explain": "show what a run looks at, and what each channel is worth",
     "export": "write a run as .keras and SavedModel",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,36 +11,16 @@ import numpy as np
 
 from ..errors import InputError, check
 from ..tasks import BlindZone, Fields
-from ..uncertainty import Calibration, DeepEnsemble, EnsembleMethod, summarize
+from ..uncertainty import Calibration, EnsembleMethod, summarize
 from .inpaint_blend import Blend
 from .inpaint_columns import Columns
 from .tiling import AxisTiles, pad_to
-
-logger = logging.getLogger("cloudkeras")
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 DEFAULT_COLUMNS = 128
 STRETCH_COLUMNS = 1024
 SHORTEST_SHARE = 8  # a segment shorter than that part of a window is not filled
 Statistics = dict[str, np.ndarray]
-
-
-def draws(source: Any) -> bool:
-    """Whether a run, or every run of an ensemble, has dropout that stays on."""
-    from ..export import draws_at_random
-
-    runs = getattr(source, "runs", (source,))
-    return all(draws_at_random(run.model) for run in runs)
-
-
-class _SingleValued:
-    """A run that always says the same, as a method without members."""
-
-    def __init__(self, run: Any):
-        self.run, self.name, self.task = run, run.name, run.task
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return self.run(x)
 
 
 @dataclass(frozen=True)
@@ -70,13 +49,10 @@ class Filler:
     def __post_init__(self) -> None:
         check(self.seed >= 0, "`seed` is at least 0.", seed=self.seed)
         check(self.members >= 1, "`members` is at least 1.", members=self.members)
-        source, members = self.source, self.members
-        if not draws(source):
-            if isinstance(source, DeepEnsemble):
-                members = min(members, len(source.runs))
-            else:
-                source = _SingleValued(source)
-        method = EnsembleMethod(source, members, self.seed, self.statistic, self.calibration, task=self.task)
+        members, runs = self.members, getattr(self.source, "runs", ())
+        if runs and not all(getattr(run, "stochastic", True) for run in runs):
+            members = min(members, len(runs))
+        method = EnsembleMethod(self.source, members, self.seed, self.statistic, self.calibration, task=self.task)
         object.__setattr__(self, "method", method)
 
     @property
@@ -135,7 +111,7 @@ class Filler:
         return found | ({k: summary[k] for k in ("spread", "quantiles")} if self.drawn > 1 else {})
 
     def _calibrated(self, raw: np.ndarray, x: np.ndarray, calibration: Calibration) -> Statistics:
-        members = calibration.apply(raw, x, self.task, self.method.asked if len(raw) == 1 else None)
+        members = calibration.apply(raw, x, self.task, self.members if len(raw) == 1 else None)
         point = calibration.point(raw, x, self.task) if self.statistic == "median" else members.mean(axis=0)
         return {
             "point": point,

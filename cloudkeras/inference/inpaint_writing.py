@@ -94,7 +94,7 @@ class FilledFile:
         profile_dim = self.grid.dims[self.grid.profile_axis]
         places = [
             n
-            for n in ("latitude", "longitude", "lat", "lon")
+            for n in ("latitude", "longitude", "altitude", "lat", "lon", "alt")
             if n in self.output.variables and self.output[n].dimensions in ((), (profile_dim,))
         ]
         return {"coordinates": " ".join(places)} if places else {}

@@ -26,7 +26,7 @@ from .tiling import AxisTiles
 RECORD_NAME = "maps.json"
 RECORD_FORMAT = 1
 DAYS_FOLDER = "days"
-BATCH_SIZE = 2  # tiles in one call: keeps a full-grid day with a network of 31 million parameters below 2 GiB
+CALL_PIXELS = 2 * 256**2  # of the tiles in one call: a UNet of 31 million parameters then stays below 2 GiB
 _PRODUCTS = {"brightness_temperature": "pmw", "liquid_water": "mar"}  # start of a variable's name to what is needed
 
 Progress = Callable[[str, int, int], None]
@@ -62,7 +62,7 @@ def predict_maps(
     tile: int | None = None,
     overlap: int | None = None,
     margin: int | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     members: int = 1,
     seed: int = 0,
     netcdf: bool = True,
@@ -84,9 +84,10 @@ def predict_maps(
         out: Folder to make or to go on with.
         dates: Days; None for all of the melting season (April to September) that have the rasters that are needed.
         tile: Pixels of a tile; None takes the model's input size, or the task's window for one of dynamic size.
-        overlap: Pixels that neighboring tiles share; None is twice the margin by which the task is judged.
+        overlap: Pixels that neighboring tiles share; None is twice the margin by which the task is
+            judged, and a quarter of a tile at least.
         margin: Pixels at inner tile borders that are not used; None is a quarter of the overlap.
-        batch_size: Tiles in one call of the model.
+        batch_size: Tiles in one call of the model; None takes few, for little memory (a GPU is faster with more).
         members: Passes of a model with Monte Carlo dropout; more than one adds their standard deviation.
         seed: Of the members.
         netcdf: Whether to write the NetCDF files.
@@ -99,7 +100,7 @@ def predict_maps(
     Raises:
         InputError: If an option is wrong, no day can be mapped, or `out` holds maps made otherwise.
     """
-    check(batch_size >= 1, "`batch_size` is at least 1.", batch_size=batch_size)
+    check(batch_size is None or batch_size >= 1, "`batch_size` is at least 1.", batch_size=batch_size)
     check(members >= 1, "`members` is at least 1.", members=members)
     stochastic = members == 1 or hasattr(method, "sample")
     check(stochastic, "Several members need a run with Monte Carlo dropout; leave `members` out.", members=members)
@@ -111,7 +112,8 @@ def predict_maps(
     _open_folder(out, settings, overwrite)
     report.kept = [day for day in able if raster_of(out, day).is_file()]
     pending = [day for day in able if not raster_of(out, day).is_file()]
-    predictor, each = Predictor(method, batch_size, members, seed), len(tiles[0]) * len(tiles[1])
+    each = len(tiles[0]) * len(tiles[1])
+    predictor = Predictor(method, batch_size or max(1, CALL_PIXELS // (tiles[0].tile * tiles[1].tile)), members, seed)
     tags = _tags(method, days, settings)
     for number, day in enumerate(pending):
         tell = _tile_progress(progress, number * each, len(pending) * each)

@@ -125,8 +125,8 @@ def scene_tiles(
 ) -> tuple[AxisTiles, AxisTiles]:
     """The tiles of a scene along its rows and columns.
 
-    Where the task cuts windows out of samples, tiles are by default like those that it is judged on, and blended over
-    half of what neighbors share. A method without a network (a baseline) sees the scene at once.
+    Where the task cuts windows out of samples, tiles are by default as large as those that it is judged on, and
+    blended over half of what neighbors share. A method without a network (a baseline) sees the scene at once.
 
     Raises:
         InputError: If the tile does not fit the model.
@@ -150,7 +150,8 @@ def scene_tiles(
             tile=tile,
         )
         length = fixed or tile or default
-        usual_overlap, share = (length // 4, 8) if windows is None else (min(2 * windows.margin, length // 2), 4)
+        usual_overlap, share = (length // 4, 8) if windows is None else (max(2 * windows.margin, length // 4), 4)
+        usual_overlap = min(usual_overlap, length // 2)
         shared = usual_overlap if overlap is None else overlap
         tiles.append(AxisTiles(size, length, shared, shared // share if margin is None else margin))
     return tiles[0], tiles[1]

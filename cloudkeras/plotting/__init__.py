@@ -2,6 +2,7 @@
 
 from .evaluation import evaluation_figures, save_evaluation_figures
 from .explanations import plot_channel_maps, plot_feature_maps, plot_grad_cam, plot_importance, plot_shapley
+from .filled import plot_filled
 from .melt import plot_melt_day, plot_melt_extent
 from .performance_diagram import plot_performance_diagram
 from .phase import plot_phase_curtain, plot_phase_plan
@@ -19,6 +20,7 @@ __all__ = [
     "evaluation_figures",
     "plot_channel_maps",
     "plot_feature_maps",
+    "plot_filled",
     "plot_grad_cam",
     "plot_history",
     "plot_importance",
