@@ -79,7 +79,7 @@ def fitted(windows: Windows, shape: tuple[int, int]) -> Windows:
     """The windows for samples of `shape` (rows, columns): those that are larger are cut.
 
     A cut window has the largest multiple of `SIZE_STEP` rows (columns) that a sample has; in a sample smaller than
-    that, all of them.
+    that, all of them. A crop that is the whole sample is taken once an epoch.
     """
 
     def cut(window: tuple[int, int]) -> tuple[int, int]:
@@ -89,4 +89,6 @@ def fitted(windows: Windows, shape: tuple[int, int]) -> Windows:
         )
         return rows, columns
 
-    return dataclasses.replace(windows, crop=cut(windows.crop), tile=cut(windows.tile))
+    crop = cut(windows.crop)
+    times = 1 if crop == tuple(shape) else windows.crops_per_sample
+    return dataclasses.replace(windows, crop=crop, crops_per_sample=times, tile=cut(windows.tile))

@@ -1,6 +1,7 @@
 import pytest
 
 from cloudkeras.datasets import describe
+from cloudkeras.datasets.summary import _tree
 from cloudkeras.errors import DataError
 
 from .making import cloud_fields, make_cloud_dataset, make_radar_dataset

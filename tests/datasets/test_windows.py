@@ -58,6 +58,7 @@ def test_cores_cover_every_pixel_once_and_keep_the_margin(shape, margin):
 def test_windows_larger_than_a_sample_are_cut_to_it():
     assert fitted(Windows((8, 8), 1, (24, 24), 4), (20, 40)).tile == (20, 24)
     assert fitted(Windows((256, 256), 1, (256, 64), 4), (100, 300)) == Windows((96, 256), 1, (96, 64), 4)
+    assert fitted(Windows((64, 40), 4, (8, 8), 1), (20, 40)) == Windows((20, 40), 1, (8, 8), 1)
     assert len(tile_grid(Windows((8, 8), 1, (256, 256), 48), (96, 96))) == 1  # one tile has no inner edge, so no margin
     with pytest.raises(InputError, match=r"Samples of 100 x 300 take several tiles.*tile=\(96, 256\), margin=48"):
         tile_grid(Windows((8, 8), 1, (256, 256), 48), (100, 300))
