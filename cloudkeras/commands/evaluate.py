@@ -76,8 +76,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--members",
         type=int,
         default=20,
-        help="members by which the spread of runs with Monte Carlo dropout is found in the cases, 0 for none "
-        "(default: 20)",
+        help="members by which the spread of runs with Monte Carlo dropout is found in the cases, 0 for none, and "
+        "whose mean or median `--point` scores (default: 20)",
+    )
+    parser.add_argument(
+        "--point",
+        choices=("pass", "mean", "median"),
+        default="pass",
+        help="what a run with Monte Carlo dropout, or with a calibration.json (`cloudkeras uncertainty`), says: one "
+        "pass (default), or mean or median of its members; recalibrated, the median comes with a decision between the "
+        "event (echo) and none",
+    )
+    parser.add_argument(
+        "--calibrated",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="use the calibration.json of a run with `--point` mean or median (default: yes)",
     )
 
 
@@ -104,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
     check(set(settings) <= {"task_options"}, "`--set` takes task.NAME=VALUE here.", set=arguments.set)
     options = settings.get("task_options", {})
     task = evaluation_task(dataset, runs, arguments.labels, options)
-    methods: list[Any] = list(runs)
+    methods: list[Any] = [point_method(one, arguments) for one in runs]
     if arguments.baselines:
         source = dataset if arguments.baseline_data is None else ShardDataset.open(arguments.baseline_data)
         fitted = base_task(dataset, runs, options) if runs else task
@@ -144,6 +158,19 @@ def draw(
         print(f"{'cases':8} {cases.save(out / 'cases.npz')}")
     for path in save_evaluation_figures(scores, out / "figures", cases, kind=kind):
         print(f"{'figure':8} {path}")
+
+
+def point_method(run: Any, arguments: argparse.Namespace) -> Any:
+    """The run, or what `--point` makes of its members."""
+    from ..uncertainty import EnsembleMethod, calibration_of
+
+    if arguments.point == "pass":
+        return run
+    calibration = calibration_of(run) if arguments.calibrated else None
+    members = arguments.members if getattr(run, "stochastic", False) else 1
+    if calibration is None and members == 1:
+        return run
+    return EnsembleMethod(run, members, arguments.seed, arguments.point, calibration)
 
 
 def distinct_names(runs: list[Any]) -> list[Any]:

@@ -69,8 +69,9 @@ def run(arguments: argparse.Namespace) -> None:
     for source in sources:
         methods += _methods(source, dataset, arguments)
     if arguments.baselines:
+        dressed: dict[str, Any] = {}
         for baseline in fitted_baselines(dataset, runs[0].task, dataset.statistics, arguments.batch_size):
-            methods += _baselines(baseline, dataset, runs[0].task, arguments)
+            methods += _baselines(baseline, dataset, runs[0].task, arguments, dressed)
     scores = evaluate(
         task,
         dataset,
@@ -128,8 +129,13 @@ def _keep(calibration: Any, source: Any, arguments: argparse.Namespace) -> None:
         logger.warning("%s: calibration did not help on the validation split", source.name)
 
 
-def _baselines(baseline: Any, dataset: ShardDataset, task: Task, arguments: argparse.Namespace) -> list[Any]:
-    """A baseline as it is, one member, and dressed by its residuals on the validation split."""
+def _baselines(
+    baseline: Any, dataset: ShardDataset, task: Task, arguments: argparse.Namespace, dressed: dict[str, Any]
+) -> list[Any]:
+    """A baseline as it is, one member, and dressed by its residuals on the validation split.
+
+    Of constants only the first is dressed: by their residuals they all become the same. `dressed` holds what is.
+    """
     from ..uncertainty import EnsembleMethod, fit_calibration
 
     plain = EnsembleMethod(baseline, 1, task=task)
@@ -142,6 +148,9 @@ def _baselines(baseline: Any, dataset: ShardDataset, task: Task, arguments: argp
     except InputError as error:
         logger.warning("%s is not dressed: %s", baseline.name, error)
         return [plain]
+    if calibration.report["constant"] and any(each.report["constant"] for each in dressed.values()):
+        return [plain]
+    dressed[baseline.name] = calibration
     name = f"{baseline.name}, dressed"
     return [plain, EnsembleMethod(baseline, arguments.members, arguments.seed, "median", calibration, name, task)]
 

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from ..errors import check
 from .style import LINE_COLORS, bare, new_figure, title_of
 
-_STYLES = ("-", "--", "-.", ":")
+_STYLES = ("--", "-.", ":")
 _FLAT = "#888888"
+_MOST_BASELINES = 2
+_FEWEST = 1e-3  # a share of pixels below which a point of the reliability is left out
 
 
 def uncertainty_figures(scores: Any, *, methods: Sequence[str] | None = None) -> dict[str, Figure]:
@@ -21,7 +23,7 @@ def uncertainty_figures(scores: Any, *, methods: Sequence[str] | None = None) ->
 
     Args:
         scores: What `cloudkeras.evaluate(..., kind="members")` returns.
-        methods: Methods to show, None for all.
+        methods: Methods to show, None for those learned and the best two of the others that have members.
     """
     figures = {"spread_error": plot_spread_error, "rank_histogram": plot_rank_histogram}
     made = {name: plot(scores, methods=methods) for name, plot in figures.items() if _with_spread(scores, methods)}
@@ -29,7 +31,7 @@ def uncertainty_figures(scores: Any, *, methods: Sequence[str] | None = None) ->
         made["interval_coverage"] = plot_interval_coverage(scores, methods=methods)
     made["risk_coverage"] = plot_risk_coverage(scores, methods=methods)
     for i, (name, _) in enumerate(scores.metrics.output.events):
-        if np.nansum(scores.values[scores.methods[0]][f"frequency_{name}"]) > 0:
+        if scores.values[scores.methods[0]][f"frequency_{name}"] > 0:
             made[f"reliability_{name}"] = plot_reliability(scores, event=i, methods=methods)
     return made
 
@@ -40,12 +42,13 @@ def plot_reliability(scores: Any, *, event: int = 0, methods: Sequence[str] | No
     Args:
         scores: Scores of members.
         event: Number of the event among those of the task.
-        methods: Methods to show, None for all that give probabilities other than 0 and 1.
+        methods: Methods to show, None as in `uncertainty_figures`. Points of less than 0.1 % of the pixels are left
+            out.
     """
     metrics = scores.metrics
     name, threshold = metrics.output.events[event]
-    shown = _with_spread(scores, methods) or _chosen(scores, methods)
-    figure = new_figure(5.4, 6.2)
+    shown = _with_spread(scores, methods) or _chosen(scores, methods, flat=True)
+    figure = new_figure(5.4, 6.6)
     axis, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     frequency = scores.values[shown[0]][f"frequency_{name}"]
     axis.plot([0, 1], [0, 1], color=_FLAT, linewidth=0.8)
@@ -55,16 +58,17 @@ def plot_reliability(scores: Any, *, event: int = 0, methods: Sequence[str] | No
     width = (edges[1] - edges[0]) / (len(shown) + 1)
     for place, method in enumerate(shown):
         found = metrics.reliability(scores.total(method), event)
-        color = _color(scores, method)
-        here = found["pixels"] > 0
-        axis.plot(found["probability"][here], found["frequency"][here], "o-", color=color, markersize=4, label=method)
+        color = LINE_COLORS[place]
         share = found["pixels"] / found["pixels"].sum()
+        here = share >= _FEWEST
+        x, y = found["probability"][here], found["frequency"][here]
+        axis.plot(x, y, "o-", color=color, markersize=4, label=method, **_face(scores, method))
         counts.bar(edges[:-1] + (place + 1) * width, share, width, color=color)
     unit = "" if metrics.output.units == "1" else f" {metrics.output.units}"
     axis.set_ylabel(f"frequency of {name.replace('_', ' ')} (above {threshold:g}{unit})", fontsize=9)
     axis.set_xlim(-0.02, 1.02)
     axis.set_ylim(-0.02, 1.02)
-    axis.legend(frameon=False, fontsize=8)
+    _legend(figure)
     counts.set_yscale("log")
     counts.set_ylabel("share of pixels", fontsize=9)
     counts.set_xlabel("forecast probability", fontsize=9)
@@ -79,9 +83,10 @@ def plot_spread_error(scores: Any, *, methods: Sequence[str] | None = None) -> F
     figure = new_figure(5.4, 5.0)
     axis = figure.subplots()
     largest = 0.0
-    for method in shown:
+    for place, method in enumerate(shown):
         found = scores.metrics.spread_error(scores.total(method))
-        axis.plot(found["spread"], found["rmse"], "o-", color=_color(scores, method), markersize=4, label=method)
+        color, face = LINE_COLORS[place], _face(scores, method)
+        axis.plot(found["spread"], found["rmse"], "o-", color=color, markersize=4, label=method, **face)
         largest = max(largest, found["spread"].max(), found["rmse"].max())
     axis.plot([0, largest], [0, largest], color=_FLAT, linewidth=0.8)
     unit = _unit(scores)
@@ -89,7 +94,7 @@ def plot_spread_error(scores: Any, *, methods: Sequence[str] | None = None) -> F
     axis.set_ylabel(f"root mean squared error of their mean{unit}", fontsize=9)
     axis.set_xlim(0, 1.03 * largest)
     axis.set_ylim(0, 1.03 * largest)
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    _legend(figure)
     _finish(figure, [axis], scores, "Spread and error")
     return figure
 
@@ -104,10 +109,10 @@ def plot_rank_histogram(scores: Any, *, methods: Sequence[str] | None = None) ->
     axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
     for spare in axes[len(shown) :]:
         spare.remove()
-    for axis, method in zip(axes, shown, strict=False):
+    for place, (axis, method) in enumerate(zip(axes, shown, strict=False)):
         share = scores.metrics.rank_histogram(scores.total(method))
         width = 1 / len(share)
-        axis.bar((np.arange(len(share)) + 0.5) * width, share / width, width, color=_color(scores, method))
+        axis.bar((np.arange(len(share)) + 0.5) * width, share / width, width, color=LINE_COLORS[place])
         axis.axhline(1, color="#222222", linewidth=0.8)
         axis.set_title(method, fontsize=9)
         axis.set_xlim(0, 1)
@@ -124,57 +129,69 @@ def plot_interval_coverage(scores: Any, *, methods: Sequence[str] | None = None)
     figure = new_figure(5.4, 5.0)
     axis = figure.subplots()
     axis.plot([0, 100], [0, 100], color=_FLAT, linewidth=0.8)
-    for method in shown:
+    for place, method in enumerate(shown):
         share = scores.metrics.rank_histogram(scores.total(method))
         nominal, held = _central(share)
-        color = _color(scores, method)
-        axis.plot(100 * nominal, 100 * held, "o-", color=color, markersize=4, label=method)
+        color = LINE_COLORS[place]
+        axis.plot(100 * nominal, 100 * held, "o-", color=color, markersize=4, label=method, **_face(scores, method))
         drawn = scores.resampled(method, ["pit"])
-        if len(drawn["pit"]):
+        if len(drawn["pit"]) and method not in scores.baselines:
             _band(axis, 100 * nominal, 100 * _central(scores.metrics.rank_histogram(drawn))[1], color, scores)
     axis.set_xlabel("central interval, %", fontsize=9)
     axis.set_ylabel("truth inside, % (ties shared)", fontsize=9)
     axis.set_xlim(0, 100)
     axis.set_ylim(0, 100)
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    _legend(figure)
     _finish(figure, [axis], scores, "Coverage of the central intervals")
     return figure
 
 
 def plot_risk_coverage(scores: Any, *, methods: Sequence[str] | None = None) -> Figure:
     """Mean absolute error of the pixels that are kept, the surest first; without spread there is no order: flat."""
-    shown = _chosen(scores, methods)
+    shown = _chosen(scores, methods, flat=True)
     figure = new_figure(6.4, 4.6)
     axis = figure.subplots()
-    spread = _with_spread(scores, methods)
     flat = 0
-    for method in shown:
+    for place, method in enumerate(shown):
         kept, risk = scores.metrics.risk_coverage(scores.total(method))
-        color, style = _color(scores, method), "-"
-        if method not in spread:
-            style, flat = _STYLES[1 + flat % 3], flat + 1
-        axis.plot(100 * kept, risk, color=color, linestyle=style, label=method)
-        drawn = scores.resampled(method, ["risk"]) if method in spread else {"risk": []}
-        if len(drawn["risk"]):
+        color, style = LINE_COLORS[place], "-"
+        if scores.values[method]["spread"] == 0:
+            style, flat = _STYLES[flat % len(_STYLES)], flat + 1
+        here = kept >= 0.01
+        here[0] = here[1]  # one bin for all: flat from 0 on
+        axis.plot(100 * kept[here], risk[here], color=color, linestyle=style, label=method)
+        drawn = scores.resampled(method, ["risk"])
+        if style == "-" and len(drawn["risk"]) and method not in scores.baselines:
             share, risks = scores.metrics.risk_coverage(drawn)
-            grid = np.linspace(0.02, 1, 50)
+            grid = np.linspace(0.01, 1, 50)
             on_grid = np.stack([np.interp(grid, s, r) for s, r in zip(share, risks, strict=True)])
             _band(axis, 100 * grid, on_grid, color, scores)
     axis.set_xlabel("pixels kept, the surest first, %", fontsize=9)
     axis.set_ylabel(f"mean absolute error{_unit(scores)}", fontsize=9)
     axis.set_xlim(0, 100)
     axis.set_ylim(bottom=0)
-    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    _legend(figure)
     _finish(figure, [axis], scores, "Risk and coverage, identical pixels")
     return figure
 
 
-def _chosen(scores: Any, methods: Sequence[str] | None) -> list[str]:
-    known = list(scores.methods)
-    shown = known if methods is None else list(methods)
-    unknown = sorted(set(shown) - set(known))
-    check(bool(shown) and not unknown, f"`methods` are among {', '.join(known)}.", methods=shown)
+def _chosen(scores: Any, methods: Sequence[str] | None, flat: bool = False) -> list[str]:
+    """The methods to show; of those that no network learned the best two with members, with `flat` two without too."""
     check(scores.kind == "members", "These figures are of scores of members.", kind=scores.kind)
+    known = list(scores.methods)
+    if methods is None:
+        others = [m for m in known if m in scores.baselines]
+        spread = [m for m in others if scores.values[m]["spread"] > 0][:_MOST_BASELINES]
+        single = [m for m in others if scores.values[m]["spread"] == 0][:_MOST_BASELINES] if flat else []
+        shown = [m for m in known if m not in others or m in spread or m in single][: len(LINE_COLORS)]
+    else:
+        shown = list(methods)
+    unknown = sorted(set(shown) - set(known))
+    check(
+        0 < len(shown) <= len(LINE_COLORS) and not unknown,
+        f"`methods` are among {', '.join(known)}, at most {len(LINE_COLORS)} of them.",
+        methods=shown,
+    )
     return shown
 
 
@@ -182,8 +199,13 @@ def _with_spread(scores: Any, methods: Sequence[str] | None) -> list[str]:
     return [method for method in _chosen(scores, methods) if scores.values[method]["spread"] > 0]
 
 
-def _color(scores: Any, method: str) -> str:
-    return LINE_COLORS[list(scores.methods).index(method) % len(LINE_COLORS)]
+def _face(scores: Any, method: str) -> dict[str, Any]:
+    """Hollow points for what no network learned."""
+    return {"markerfacecolor": "white"} if method in scores.baselines else {}
+
+
+def _legend(figure: Figure) -> None:
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
 
 
 def _unit(scores: Any) -> str:

@@ -232,6 +232,7 @@ def fit_law(
         "pixels": len(table),
         "stretches": int(fold.max()) + 1,
         "event_rate": float(happened.mean()),
+        "constant": bool(np.ptp(table.features.center) == 0),
         "crps_members": float(table.crps.mean()),
     }
     strength, p = STRENGTHS[1], np.ones(len(table))
