@@ -3,6 +3,7 @@
     python tuning/sweep.py                                   simulated cloud scenes, a few minutes on two cores
     python tuning/sweep.py --task blind_zone --data DIR --max-trials 30 --epochs 100 --out DIR
     python tuning/sweep.py --task blind_zone --preset king2024 --data DIR --max-trials 50 --epochs 60 --out DIR
+    python tuning/sweep.py --task meltwater                  one simulated season; --model deeplabv3plus for that net
     python tuning/sweep.py --resume ...                      goes on where the same sweep was interrupted
 
 The score of a trial is the best mean of three epochs in a row of the monitored validation metric (macro F1, or MAE in
@@ -16,13 +17,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __package__ in (None, ""):  # run as a file: make `tuning` a package that can be imported
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -31,12 +33,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from cloudkeras.cli import run_safely
 from cloudkeras.commands.train import merged, parse_settings, show_progress
 from cloudkeras.errors import InputError, check, check_choice
-from cloudkeras.tasks import TASKS, get_task
+from cloudkeras.tasks import TASKS, Task, get_task
 from cloudkeras.training.checkpoint import lock_folder, write_json
 from cloudkeras.training.config import JIT_MODES, PRECISIONS, RunConfig, read_json_object
 from cloudkeras.training.presets import preset
 
-DEFAULT_SAMPLES = {"cloud_phase": 48, "blind_zone": 48}
+if TYPE_CHECKING:
+    from cloudkeras.datasets import ShardDataset
+
+DEFAULT_SAMPLES = 48
+DEFAULT_SIZE = {"meltwater": 96}  # rows and columns; 48 for the others
+MELTWATER_YEARS = (2018,)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="continue the sweep in --out if there is one")
     add("--space", choices=("auto", "small", "full"), default="auto", help="auto is full on an accelerator, else small")
     add("--initial-points", type=_positive, metavar="N", help="random trials first (default a third, at least 3)")
-    add("--samples", type=_positive, metavar="N", help="samples to simulate")
-    add("--size", type=_positive, default=48, metavar="PIXELS", help="rows and columns to simulate (default 48)")
+    add("--samples", type=_positive, metavar="N", help="samples to simulate; of meltwater one season is simulated")
+    add("--size", type=_positive, metavar="PIXELS", help="rows and columns to simulate (default 48, of meltwater 96)")
     add("--batch-limit", type=_positive, metavar="N", help="batches of an epoch at most, in trials")
     add("--precision", choices=PRECISIONS, default="float32")
     add("--jit", choices=JIT_MODES, default="auto")
@@ -125,20 +132,39 @@ class SparseProgress(logging.Filter):
 
 
 def simulated_data(arguments: argparse.Namespace, out: Path) -> Path:
-    """Simulated shards in `out / "data"`, made once."""
+    """Simulated shards in `out / "data"`, made once.
+
+    Raises:
+        InputError: If a number of samples is asked for of meltwater, whose samples are the days of a season.
+    """
     folder = out / "data"
     if (folder / "manifest.json").exists():
         return folder
-    from cloudkeras.datasets.synthetic import simulate
-
-    samples = arguments.samples or DEFAULT_SAMPLES.get(arguments.task, 48)
-    say(f"simulating {samples} samples of {arguments.size} x {arguments.size} in {folder}")
     partial = out / ".partial-data"
     shutil.rmtree(partial, ignore_errors=True)
-    jobs = max(1, min(2, os.cpu_count() or 1))
-    simulate(arguments.task, partial, samples=samples, size=arguments.size, seed=arguments.seed, jobs=jobs)
+    size = arguments.size or DEFAULT_SIZE.get(arguments.task, 48)
+    if arguments.task == "meltwater":
+        check(arguments.samples is None, "`--samples` does not go with `--task meltwater`.", samples=arguments.samples)
+        _simulate_season(arguments.seed, size, out / "rasters", partial)
+    else:
+        from cloudkeras.datasets.synthetic import simulate
+
+        samples = arguments.samples or DEFAULT_SAMPLES
+        say(f"simulating {samples} samples of {size} x {size} in {folder}")
+        jobs = max(1, min(2, os.cpu_count() or 1))
+        simulate(arguments.task, partial, samples=samples, size=size, seed=arguments.seed, jobs=jobs)
     partial.rename(folder)
     return folder
+
+
+def _simulate_season(seed: int, size: int, rasters: Path, shards: Path) -> None:
+    """Rasters of one season of simulated meltwater, kept for maps, and shards of them."""
+    from cloudkeras.datasets.synthetic import simulate
+    from cloudkeras.ingest.meltwater import ingest_meltwater
+
+    say(f"simulating the season of {MELTWATER_YEARS[0]}, {size} x {size} pixels, in {rasters}")
+    simulate("meltwater", rasters, years=MELTWATER_YEARS, size=size, seed=seed)
+    ingest_meltwater(rasters, shards)
 
 
 def _preset_fields(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -175,12 +201,12 @@ def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, ou
     base = _base_configuration(arguments, model, data)
     dataset, task = ShardDataset.open(data), base.make_task()
     check(dataset.task_name == task.name, f"{data} holds shards of the task {dataset.task_name!r}.", task=task.name)
-    images, samples = dataset.image_shape(task), dataset.num_samples("train")
+    images, samples = image_sizes(dataset, task), dataset.num_samples("train")
     if arguments.preset:
         size, space = arguments.preset, preset_space(arguments.preset, model, images, samples)
     else:
         size = arguments.space if arguments.space != "auto" else "full" if accelerators() else "small"
-        space = search_space(task, model, images, samples, size)
+        space = search_space(task, model, images, samples, size, base.model_options)
     space = without(space, {**base.model_options, **({"depth": 0} if "filters" in base.model_options else {})})
     _remember(arguments, base, size, out)
     say(f"{task.name}, {model}, {dataset.num_samples('train')} training samples, on {device_name()}")
@@ -207,6 +233,18 @@ def _search_and_finish(arguments: argparse.Namespace, model: str, data: Path, ou
     if arguments.batch_limit:
         retrain = dataclasses.replace(retrain, limit_train_batches=None)
     finish(rows, space, base, retrain, dataset, out, bootstrap=arguments.bootstrap, seed=arguments.seed, say=say)
+
+
+def image_sizes(dataset: ShardDataset, task: Task) -> tuple[int | None, int | None]:
+    """Rows and columns that a model must take; where a task cuts windows, what crops and tiles both divide by."""
+    from cloudkeras.datasets.windows import fitted
+
+    windows, shape = task.windows(), dataset.manifest.patch_shape
+    if windows is None:
+        return dataset.image_shape(task)
+    windows = fitted(windows, shape)
+    rows, columns = (math.gcd(*lengths) for lengths in zip(windows.crop, windows.tile, strict=True))
+    return rows, columns
 
 
 def _base_configuration(arguments: argparse.Namespace, model: str, data: Path) -> RunConfig:
