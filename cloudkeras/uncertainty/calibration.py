@@ -77,24 +77,20 @@ class Calibration:
             samples: (members, batch, ...), physical.
             inputs: The network input that they belong to.
             task: The task.
-            members: How many to return, where one member is given: quantiles in order. By default as many as given.
+            members: How many to return; by default as many as given. Another number comes in order of the quantiles,
+                the first member lowest everywhere.
 
         Returns:
             (members, batch, ...), float32, within the task's range.
         """
         samples = np.asarray(samples, np.float32)
-        count = members or len(samples)
-        check(
-            count == len(samples) or len(samples) == 1,
-            "Recalibration returns as many members as it gets, or any number where it gets one.",
-            members=members,
-            samples=len(samples),
-        )
+        count = len(samples) if members is None else members
+        check(count >= 1, "`members` is at least 1.", members=members)
         where, features = self._features(samples, inputs, task)
         levels = np.arange(1, count + 1) / (count + 1)
         quantiles = self.law.quantiles(features, levels)
-        result = np.repeat(samples, count, axis=0) if len(samples) == 1 else samples.copy()
-        if len(samples) > 1:
+        result = samples[np.arange(count) % len(samples)]
+        if count == len(samples):
             rank = np.argsort(np.argsort(samples[:, where], axis=0, kind="stable"), axis=0, kind="stable")
             quantiles = np.take_along_axis(quantiles, rank, axis=0)
         result[:, where] = quantiles

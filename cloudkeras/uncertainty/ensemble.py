@@ -25,6 +25,7 @@ class DeepEnsemble:
         task: Their task.
         statistics: What their inputs are normalized by.
         config: What the runs were configured with, by name.
+        most_members: The most members that it has: None for any number, if all runs have Monte Carlo dropout.
 
     Raises:
         InputError: If runs do not go together.
@@ -49,6 +50,8 @@ class DeepEnsemble:
         self.task: Task = first.task
         self.statistics: Mapping[str, Any] = first.statistics
         self.config = {run.name: getattr(run, "config", None) for run in runs}
+        stochastic = all(hasattr(run, "sample") and getattr(run, "stochastic", True) for run in runs)
+        self.most_members = None if stochastic else len(runs)
         self.path = ", ".join(str(getattr(run, "path", run.name)) for run in runs)
 
     def __call__(self, inputs: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ class EnsembleMethod:
     Args:
         source: A run with Monte Carlo dropout, a deep ensemble, or something else with `sample`. Any other method is
             one member: a calibration makes a distribution of that too.
-        members: How many.
+        members: How many; a source that has fewer gives those, and a calibration makes as many as asked of them.
         seed: Of the members.
         statistic: What a call returns: "mean" or "median" of the members, in physical units. With a calibration
             "median" is its point value: the atom ("no echo") where its probability of the event is below the fitted
@@ -58,7 +58,8 @@ class EnsembleMethod:
         self.source, self.seed, self.statistic, self.calibration = source, seed, statistic, calibration
         self.name, self.task, self.asked = name or source.name, task, int(members)
         self.sampled = hasattr(source, "sample") and getattr(source, "stochastic", True)
-        self.num_members = self.asked if self.sampled else 1
+        most = getattr(source, "most_members", None) or self.asked
+        self.num_members = min(self.asked, most) if self.sampled else 1
         for attribute in ("statistics", "config", "path"):
             if hasattr(source, attribute):
                 setattr(self, attribute, getattr(source, attribute))

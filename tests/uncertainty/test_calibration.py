@@ -184,6 +184,14 @@ def test_apply_keeps_the_ranks_and_what_was_observed(calibration, method):
     np.testing.assert_allclose(calibration.probability(raw, x, TASK, -20.0)[filled], share, atol=0.06)
 
 
+def test_any_number_of_members_comes_in_order(calibration, method):
+    x, _ = radar_input()
+    raw = method.raw_members(x)
+    made, filled = calibration.apply(raw, x, TASK, 30), TASK.filled(x)
+    assert made.shape == (30, *raw.shape[1:]) and (np.diff(made[:, filled], axis=0) >= 0).all()
+    np.testing.assert_array_equal(made[:, ~filled], raw[np.arange(30) % 20][:, ~filled])
+
+
 def test_point_values(calibration, method):
     x, _ = radar_input()
     filled = TASK.filled(x)
@@ -232,8 +240,8 @@ def test_mistakes_are_named(calibration, method, shards):
     raw = method.raw_members(x)
     with pytest.raises(InputError, match="`task` is one of 'blind_zone'"):
         calibration.apply(raw, x, get_task("meltwater"))
-    with pytest.raises(InputError, match="as many members as it gets"):
-        calibration.apply(raw, x, TASK, 30)
+    with pytest.raises(InputError, match="`members` is at least 1"):
+        calibration.apply(raw, x, TASK, 0)
     with pytest.raises(InputError, match=r"\(members, batch"):
         calibration.apply(raw[:, :1], x, TASK)
     with pytest.raises(InputError, match="`statistic` is one of"):
