@@ -1,4 +1,4 @@
-"""Make shards of simulated scenes, one simulated scene file, or the rasters of a simulated meltwater benchmark."""
+"""Make shards of simulated scenes, one simulated scene or radar record, or the rasters of a meltwater benchmark."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=2,
         metavar=("Y", "X"),
-        help="make one scene of Y rows and X columns instead of shards",
+        help="make one scene of Y rows and X columns instead of shards; blind_zone: a record, 128 2880 is a day",
     )
     rasters = parser.add_argument_group("meltwater", "rasters in the layout of MeltwaterBench, over a terrain")
     rasters.add_argument(
@@ -105,7 +105,6 @@ def parse_years(words: Sequence[str]) -> tuple[int, ...]:
 
 
 def _simulate_one_scene(arguments: argparse.Namespace) -> int:
-    check(arguments.task == "cloud_phase", "`--scene` goes with `--task cloud_phase`.", task=arguments.task)
     for name in ("samples", "size", "fractions"):
         check(
             getattr(arguments, name) is None,
@@ -115,6 +114,8 @@ def _simulate_one_scene(arguments: argparse.Namespace) -> int:
     path = Path(arguments.out)
     check(path.suffix == ".nc", "`--out` of a scene is a file that ends in .nc.", out=arguments.out)
     check(not path.exists(), "`--out` does not exist yet. Remove it or choose another name.", out=arguments.out)
+    if arguments.task == "blind_zone":
+        return _simulate_record(path, tuple(arguments.scene), arguments.seed)
     from ..datasets.synthetic import simulate_scene, write_scene
 
     scene = simulate_scene(arguments.seed, tuple(arguments.scene))
@@ -123,6 +124,17 @@ def _simulate_one_scene(arguments: argparse.Namespace) -> int:
     clear = float((scene.phase == 0).mean())
     regimes = ", ".join(dict.fromkeys(scene.regimes)) or "no clouds"
     print(f"simulated scene of {rows} x {columns} pixels: {100 * clear:.1f} % clear voxels; {regimes}")
+    print(f"written to {path}")
+    return 0
+
+
+def _simulate_record(path: Path, shape: tuple[int, int], seed: int) -> int:
+    from ..datasets.synthetic import simulate_curtain, write_curtain
+
+    curtain = simulate_curtain(seed, shape)
+    write_curtain(path, curtain)
+    hours, layers = (curtain.time[-1] - curtain.time[0]) / 3600, ", ".join(curtain.layers) or "no clouds"
+    print(f"simulated radar record of {shape[0]} rows x {shape[1]} profiles, {hours:.1f} h: {layers}")
     print(f"written to {path}")
     return 0
 

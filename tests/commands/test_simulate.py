@@ -1,7 +1,9 @@
 import netCDF4
+import numpy as np
 import pytest
 
 from cloudkeras.cli import main
+from cloudkeras.datasets.synthetic import simulate_curtain
 
 
 def simulate(*options):
@@ -25,6 +27,20 @@ def test_scene(tmp_path, capsys):
         assert file["reflectance"].shape == (16, 24, 6)
 
 
+def test_radar_record(tmp_path, capsys):
+    out = tmp_path / "day.nc"
+    assert simulate("--task", "blind_zone", "--scene", 32, 48, "--seed", 3, "--out", out) == 0
+    assert "simulated radar record of 32 rows x 48 profiles, 0.4 h" in capsys.readouterr().out
+    made = simulate_curtain(3, (32, 48))
+    with netCDF4.Dataset(out) as file:
+        assert file.simulated == "true"
+        assert file["reflectivity"].dimensions == ("height", "profile")
+        assert np.abs(file["reflectivity"][...] - made.fields["reflectivity"]).max() <= 0.005  # packed
+        assert np.array_equal(file["temperature"][...], made.fields["temperature"])
+        assert np.allclose(np.diff(file["time"][...]), 30)
+        assert np.array_equal(file["height"][...], made.height)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -43,7 +59,7 @@ def test_scene(tmp_path, capsys):
         (("--fractions", 0.5, 0.4, 0.4), "`fractions` are three shares"),
         (("--scene", 16, 16), "ends in .nc"),
         (("--scene", 16, 16, "--samples", 3), "`--samples` does not go with `--scene`"),
-        (("--scene", 16, 16, "--task", "blind_zone"), "`--scene` goes with `--task cloud_phase`"),
+        (("--scene", 16, 16, "--task", "meltwater"), "`--scene` does not go with `--task meltwater`"),
     ],
 )
 def test_wrong_options_say_so_and_leave_nothing(tmp_path, capsys, options, message):

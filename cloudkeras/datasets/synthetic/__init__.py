@@ -39,12 +39,25 @@ def simulate(task: str, out: str | Path, **options: Any) -> Path:
 
 _EXPORTS = {
     "Scene": "scenes",
+    "SimulatedCurtain": "radar",
+    "simulate_curtain": "radar",
     "simulate_scene": "scenes",
     "simulate_dataset": "dataset",
+    "write_curtain": "scene_file",
     "write_scene": "scene_file",
 }
 
-__all__ = ["SIMULATORS", "Scene", "simulate", "simulate_dataset", "simulate_scene", "write_scene"]
+__all__ = [
+    "SIMULATORS",
+    "Scene",
+    "SimulatedCurtain",
+    "simulate",
+    "simulate_curtain",
+    "simulate_dataset",
+    "simulate_scene",
+    "write_curtain",
+    "write_scene",
+]
 
 
 def __getattr__(name: str) -> Any:

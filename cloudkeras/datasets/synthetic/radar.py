@@ -33,9 +33,16 @@ SOURCE = "simulated cloud-radar curtains (cloudkeras.datasets.synthetic.radar); 
 STEP_S = 30.0
 ROW_DEPTH_M = 78.1
 WINDOWS_PER_RECORD = 2
+HEIGHT_ATTRIBUTES = {
+    "units": "m",
+    "long_name": "height above ground",
+    "standard_name": "height",
+    "positive": "up",
+    "axis": "Z",
+}
 
-_LATITUDE, _LONGITUDE = 78.9, 11.9  # of a made-up site with an Arctic winter
-_FIRST_RECORD = 1514764800.0  # 2018-01-01 00:00 UTC
+LATITUDE, LONGITUDE = 78.9, 11.9  # of a made-up site with an Arctic winter
+FIRST_RECORD = 1514764800.0  # 2018-01-01 00:00 UTC
 _RECORD_EVERY_S = 3 * 86400.0
 _GAP_S = 86400.0
 _MARGIN_S = 7200.0  # simulated on either side of a record, since fall streaks come from outside it
@@ -421,7 +428,6 @@ def simulate_dataset(
         "step_s": STEP_S,
     }
     height = (np.arange(rows) + 0.5) * ROW_DEPTH_M
-    attributes = {"units": "m", "long_name": "height above ground", "standard_name": "height", "positive": "up"}
     done = 0
     with DatasetWriter(
         out,
@@ -429,7 +435,7 @@ def simulate_dataset(
         provenance=provenance,
         simulated=True,
         gap_seconds=_GAP_S,
-        coordinates={"height": (("height",), height, {**attributes, "axis": "Z"})},
+        coordinates={"height": (("height",), height, HEIGHT_ATTRIBUTES)},
         overwrite=overwrite,
     ) as writer:
         for record, fields in zip(records, _simulate_records(records, rows, columns, seed, jobs), strict=True):
@@ -466,7 +472,7 @@ def _simulate_record(record: _Record, *, rows: int, columns: int, seed: int) -> 
 
 
 def _window_table(record: _Record, columns: int) -> SampleTable:
-    begin = _FIRST_RECORD + _RECORD_EVERY_S * record.number
+    begin = FIRST_RECORD + _RECORD_EVERY_S * record.number
     first = columns * np.arange(record.windows)
     return SampleTable(
         granule=np.full(record.windows, f"simulated-curtain-{record.number:05d}"),
@@ -474,6 +480,6 @@ def _window_table(record: _Record, columns: int) -> SampleTable:
         time_end=begin + STEP_S * (first + columns - 1),
         y_start=np.zeros(record.windows, np.int32),
         x_start=first.astype(np.int32),
-        latitude=np.full(record.windows, _LATITUDE),
-        longitude=np.full(record.windows, _LONGITUDE),
+        latitude=np.full(record.windows, LATITUDE),
+        longitude=np.full(record.windows, LONGITUDE),
     )

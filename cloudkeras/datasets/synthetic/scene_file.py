@@ -1,4 +1,4 @@
-"""A simulated scene as one NetCDF file, for `cloudkeras predict` and for looking at."""
+"""A simulated scene, or record of a radar, as one NetCDF file, for `cloudkeras predict` and `inpaint`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import netCDF4
 import numpy as np
 
 from ..._version import __version__
+from ...tasks.blind_zone import BlindZone
 from ...tasks.cloud_phase import CloudPhase
 from ..packing import pack
 from ..schema import CONVENTIONS, SCHEMA_VERSION, Variable
 from ..shards import NETCDF_LOCK, new_file, variable_attributes
+from . import radar
 from .dataset import SOURCE, band_coordinates
 from .random_fields import PIXEL_KM
 from .scenes import Scene
@@ -37,16 +39,52 @@ def write_scene(path: str | Path, scene: Scene) -> Path:
         sizes |= {name: len(coordinates[name][1]) for name in ("level", "reflective_band", "emissive_band")}
         for name, size in sizes.items():
             file.createDimension(name, size)
-        for name, (dims, values, attributes) in coordinates.items():
-            coordinate = file.createVariable(name, values.dtype, dims)
-            coordinate.setncatts(attributes)
-            coordinate[...] = values
+        _write_coordinates(file, coordinates)
         for variable in CloudPhase().variables():
-            _write(file, variable, fields[variable.name])
+            located = {"y", "x"} <= set(variable.dims)
+            _write(file, variable, fields[variable.name], "latitude longitude time" if located else "")
     return Path(path)
 
 
-def _write(file: netCDF4.Dataset, variable: Variable, values: np.ndarray) -> None:
+def write_curtain(path: str | Path, curtain: radar.SimulatedCurtain, *, start: float = radar.FIRST_RECORD) -> Path:
+    """Writes a simulated record: the variables of `blind_zone` without the sample dimension, with their coordinates.
+
+    Args:
+        path: The file; it takes its name when it is complete.
+        curtain: The record.
+        start: Time of its first profile, s since 1970-01-01 UTC.
+
+    Returns:
+        The path.
+    """
+    seconds = {"units": "seconds since 1970-01-01 00:00:00", "calendar": "standard", "standard_name": "time"}
+    coordinates: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = {
+        "height": (("height",), curtain.height, radar.HEIGHT_ATTRIBUTES),
+        "time": (("profile",), start + curtain.time, seconds),
+        "latitude": ((), np.asarray(radar.LATITUDE), {"units": "degrees_north", "standard_name": "latitude"}),
+        "longitude": ((), np.asarray(radar.LONGITUDE), {"units": "degrees_east", "standard_name": "longitude"}),
+    }
+    with NETCDF_LOCK, new_file(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+        file.setncatts(_common_attributes("Simulated cloud-radar curtain", radar.SOURCE, BlindZone.name))
+        file.simulation_layers = ", ".join(curtain.layers)
+        for name, size in zip(("height", "profile"), curtain.fields["reflectivity"].shape, strict=True):
+            file.createDimension(name, size)
+        _write_coordinates(file, coordinates)
+        for variable in BlindZone().variables():
+            _write(file, variable, curtain.fields[variable.name], "time latitude longitude")
+    return Path(path)
+
+
+def _write_coordinates(
+    file: netCDF4.Dataset, coordinates: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]
+) -> None:
+    for name, (dims, values, attributes) in coordinates.items():
+        coordinate = file.createVariable(name, values.dtype, dims)
+        coordinate.setncatts(attributes)
+        coordinate[...] = values
+
+
+def _write(file: netCDF4.Dataset, variable: Variable, values: np.ndarray, located: str) -> None:
     dims, fill = variable.dims[1:], variable.packing.fill
     stored = file.createVariable(
         variable.name,
@@ -58,23 +96,29 @@ def _write(file: netCDF4.Dataset, variable: Variable, values: np.ndarray) -> Non
     )
     stored.set_auto_maskandscale(False)
     stored.setncatts(variable_attributes(variable))
-    if {"y", "x"} <= set(dims):
-        stored.coordinates = "latitude longitude time"
+    if located:
+        stored.coordinates = located
     stored[...] = pack(variable, values)
 
 
 def _attributes(scene: Scene) -> dict[str, Any]:
     return {
-        "Conventions": CONVENTIONS,
-        "title": "Simulated cloud scene",
-        "source": SOURCE,
-        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} simulated by cloudkeras {__version__}",
-        "cloudkeras_task": CloudPhase.name,
-        "cloudkeras_schema_version": np.int32(SCHEMA_VERSION),
-        "simulated": "true",
+        **_common_attributes("Simulated cloud scene", SOURCE, CloudPhase.name),
         "simulation_seed": np.int64(scene.seed),
         "simulation_regimes": ", ".join(scene.regimes),
         "granule": scene.granule,
+    }
+
+
+def _common_attributes(title: str, source: str, task: str) -> dict[str, Any]:
+    return {
+        "Conventions": CONVENTIONS,
+        "title": title,
+        "source": source,
+        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} simulated by cloudkeras {__version__}",
+        "cloudkeras_task": task,
+        "cloudkeras_schema_version": np.int32(SCHEMA_VERSION),
+        "simulated": "true",
     }
 
 
