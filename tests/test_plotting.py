@@ -184,6 +184,9 @@ def test_a_history_shows_training_and_validation_together(tmp_path):
     np.testing.assert_allclose(training.get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
     np.testing.assert_allclose(validation.get_ydata(), [2, 1, np.nan, 0.5, 0.4])
     assert tmp_path.name in texts(figure) and "(simulated)" in texts(figure)
+    assert [axis.get_title() for axis in plot_history(tmp_path, names=["learning_rate"]).axes] == ["learning rate"]
+    with pytest.raises(InputError, match="`names` are of loss, learning_rate"):
+        plot_history(tmp_path, names=["accuracy"])
     with pytest.raises(DataError, match="expected a column 'epoch' and at least one row; found 0 rows"):
         plot_history(write_history(tmp_path / "empty.csv", rows=0))
 

@@ -13,6 +13,14 @@ from .radar_spectra import plot_power_spectra
 from .results import plot_history, plot_scores
 from .scene import plot_scene
 from .style import CLASS_COLORS, class_colormap, save_figure
+from .uncertainty import (
+    plot_interval_coverage,
+    plot_rank_histogram,
+    plot_reliability,
+    plot_risk_coverage,
+    plot_spread_error,
+    uncertainty_figures,
+)
 
 __all__ = [
     "CLASS_COLORS",
@@ -24,6 +32,7 @@ __all__ = [
     "plot_grad_cam",
     "plot_history",
     "plot_importance",
+    "plot_interval_coverage",
     "plot_lowest_echo",
     "plot_melt_day",
     "plot_melt_extent",
@@ -33,12 +42,17 @@ __all__ = [
     "plot_power_spectra",
     "plot_radar_cases",
     "plot_radar_curtain",
+    "plot_rank_histogram",
     "plot_reflectivity_height",
     "plot_reflectivity_histograms",
+    "plot_reliability",
+    "plot_risk_coverage",
     "plot_scene",
     "plot_scores",
     "plot_scores_by_height",
     "plot_shapley",
+    "plot_spread_error",
     "save_evaluation_figures",
     "save_figure",
+    "uncertainty_figures",
 ]

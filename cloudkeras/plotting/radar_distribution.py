@@ -63,10 +63,11 @@ def plot_reflectivity_histograms(
     right.set_ylim(0, 1.05 * limit or 1.0)
     if cut := [name for name, top in zip(shares, tops, strict=True) if top > limit]:
         note = f"cut off: {', '.join(cut)}"
-        right.text(0.02, 0.99, note, transform=right.transAxes, va="top", fontsize=7, color="#666666")
+        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+        right.text(0.02, 0.99, note, transform=right.transAxes, va="top", fontsize=7, color="#666666", bbox=box)
     right.set_xlabel("reflectivity (dBZ)")
     right.set_ylabel("pixels (% per dB)")
-    right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.97))
+    right.legend(fontsize=8, loc="upper right", framealpha=0.85, edgecolor="none")
     for axis in (left, right):
         axis.tick_params(labelsize=8)
         bare(axis)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..errors import DataError, check
 from .style import LINE_COLORS, bare, new_figure, title_of
@@ -132,34 +133,44 @@ def _draw_metric(axis: Axes, label: str, values: Mapping[str, Interval], hollow:
     bare(axis)
 
 
-def plot_history(path: str | Path, *, title: str | None = None, simulated: bool | None = None) -> Figure:
+def plot_history(
+    path: str | Path,
+    *,
+    names: Sequence[str] | None = None,
+    title: str | None = None,
+    simulated: bool | None = None,
+) -> Figure:
     """The course of a training: each logged value against the epoch, training and validation together.
 
     Args:
         path: `history.csv` of a run folder, or the folder.
+        names: Values to show, in order, without "val_"; None shows all.
         title: Title of the figure; None takes the name of the folder.
         simulated: Whether the data are simulated; the title says so.
 
     Raises:
         DataError: If the file is not a history.
+        InputError: If a value was not logged.
     """
     path = Path(path)
     file = path / "history.csv" if path.is_dir() else path
     history = _read_history(file)
     epochs = history.pop("epoch")
-    names = [n for n in history if not n.startswith("val_") and np.isfinite(history[n]).any()]
-    names += [n[4:] for n in history if n.startswith("val_") and n[4:] not in history]
-    names = [n for n in names if n not in ("seconds", "time")]
-    names.sort(key=lambda name: (name == "learning_rate", name != "loss"))  # the loss first, the learning rate last
-    if not names:
+    known = [n for n in history if not n.startswith("val_") and np.isfinite(history[n]).any()]
+    known += [n[4:] for n in history if n.startswith("val_") and n[4:] not in history]
+    known = [n for n in known if n not in ("seconds", "time")]
+    known.sort(key=lambda name: (name == "learning_rate", name != "loss"))  # the loss first, the learning rate last
+    if not known:
         raise DataError(file, expected="logged values beside the epoch", found="none")
-    across = min(3, len(names))
-    down = -(-len(names) // across)
+    shown = known if names is None else list(names)
+    check(bool(shown) and set(shown) <= set(known), f"`names` are of {', '.join(known)}.", names=names)
+    across = min(3, len(shown))
+    down = -(-len(shown) // across)
     figure = new_figure(0.6 + 3.4 * across, 0.9 + 2.3 * down)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
-    for spare in axes[len(names) :]:
+    for spare in axes[len(shown) :]:
         spare.remove()
-    for axis, name in zip(axes, names, strict=False):
+    for axis, name in zip(axes, shown, strict=False):
         _draw_history(axis, name, epochs, history)
     figure.suptitle(title_of(title or file.resolve().parent.name, simulated), fontsize=12)
     return figure
@@ -193,6 +204,7 @@ def _draw_history(axis: Axes, name: str, epochs: np.ndarray, history: Mapping[st
             drawn += 1
     axis.set_title(name.replace("_", " "), fontsize=10)
     axis.set_xlabel("epoch", fontsize=9)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     values = np.concatenate([history[k] for k in (name, f"val_{name}") if k in history])
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() > 50 * values.min():
