@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile", type=int, help="pixels of a tile, for a model of dynamic size (default: 128 or the task's)"
     )
-    parser.add_argument("--batch-size", type=int, help="tiles in one call of the model (default: 8, or 2 for maps)")
+    parser.add_argument("--batch-size", type=int, help="tiles in one call of the model (default: 8; few for maps)")
     parser.add_argument("--members", type=int, default=1, help="passes of a Monte Carlo dropout model (default: 1)")
     parser.add_argument("--no-probability", action="store_true", help="leave class probabilities out of the file")
     predict_maps.add_options(parser)

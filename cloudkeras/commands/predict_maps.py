@@ -49,7 +49,7 @@ def run_maps(arguments: argparse.Namespace) -> int:
 
         check_animation(arguments.animation)
     dates = None if arguments.dates is None else parse_days(arguments.dates)
-    from ..inference.maps import BATCH_SIZE, MapReport, predict_maps
+    from ..inference.maps import MapReport, predict_maps
 
     method, days = _method_and_days(arguments)
     report: MapReport = predict_maps(
@@ -60,7 +60,7 @@ def run_maps(arguments: argparse.Namespace) -> int:
         tile=arguments.tile,
         overlap=arguments.overlap,
         margin=arguments.margin,
-        batch_size=BATCH_SIZE if arguments.batch_size is None else arguments.batch_size,
+        batch_size=arguments.batch_size,
         members=arguments.members,
         seed=arguments.seed,
         netcdf=arguments.netcdf,

@@ -25,6 +25,7 @@ from .tiling import AxisTiles
 
 RECORD_NAME = "maps.json"
 RECORD_FORMAT = 1
+REFERENCE = "MeltwaterBench, arXiv 2512.12142"
 DAYS_FOLDER = "days"
 CALL_PIXELS = 2 * 256**2  # of the tiles in one call: a UNet of 31 million parameters then stays below 2 GiB
 _PRODUCTS = {"brightness_temperature": "pmw", "liquid_water": "mar"}  # start of a variable's name to what is needed
@@ -109,6 +110,10 @@ def predict_maps(
     report = MapReport(out)
     able = _plan(days, method.task, dates, report)
     settings = _settings(method, days, tiles, members, seed)
+    if members > 1:  # refused here, not on the first day, if the method always says the same
+        method.sample(
+            np.zeros((1, *(axis.tile for axis in tiles), len(method.task.channel_names())), np.float32), members
+        )
     _open_folder(out, settings, overwrite)
     report.kept = [day for day in able if raster_of(out, day).is_file()]
     pending = [day for day in able if not raster_of(out, day).is_file()]
@@ -181,8 +186,8 @@ def _plan(
     days: BenchmarkDays, task: Task, dates: Iterable[datetime.date] | None, report: MapReport
 ) -> list[datetime.date]:
     """The days that can be mapped; `report.left_out` gets the others that were asked for."""
-    needed = {p for start, p in _PRODUCTS.items() if any(n.startswith(start) for n in task.physical_inputs())}
-    held = {product: set(days.layout.days(product)) for product in ("pmw", "mar", "sar")}
+    needed = {p.upper() for start, p in _PRODUCTS.items() if any(n.startswith(start) for n in task.physical_inputs())}
+    held = {product.upper(): set(days.layout.days(product)) for product in ("pmw", "mar", "sar")}
     if dates is None:
         known = set.intersection(*(held[p] for p in needed)) if needed else set.union(*held.values())
         wanted = sorted(day for day in known if MELT_SEASON[0] <= day.month <= MELT_SEASON[1])
@@ -192,14 +197,12 @@ def _plan(
     for day in wanted:
         absent = sorted(product for product in needed if day not in held[product])
         for product in absent:
-            report.left_out.setdefault(f"no {product.upper()} raster", []).append(day)
+            report.left_out.setdefault(f"no {product} raster", []).append(day)
         if not absent:
             able.append(day)
     check(
         len(able) > 0,
-        "There is no day to map: a day needs the rasters of "
-        + (", ".join(sorted(needed)).upper() or "one product")
-        + ".",
+        f"There is no day to map; a day needs rasters of {' and '.join(sorted(needed)) or 'any product'}.",
         folder=str(days.layout.root),
         days=[day.isoformat() for day in wanted[:3]],
     )
@@ -255,13 +258,12 @@ def _open_folder(out: Path, settings: Mapping[str, Any], overwrite: bool) -> Non
     """Makes the folder, or sees that what it holds was made in the same way."""
     check(not out.exists() or out.is_dir(), "The maps go into a folder.", out=str(out))
     record = out / RECORD_NAME
-    if overwrite and record.exists():
+    if record.exists() and overwrite:
         for day in mapped_days(out):
             raster_of(out, day).unlink()
         for file in out.glob("*_[0-9][0-9][0-9][0-9].nc"):
             file.unlink()
-        record.unlink()
-    if record.exists():
+    elif record.exists():
         before = read_record(out)["settings"]
         other = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
         check(
@@ -271,11 +273,12 @@ def _open_folder(out: Path, settings: Mapping[str, Any], overwrite: bool) -> Non
             out=str(out),
         )
         return
-    check(
-        not out.exists() or not any(out.iterdir()),
-        f"A new folder of maps is empty; this one holds other things and no {RECORD_NAME}.",
-        out=str(out),
-    )
+    else:
+        check(
+            not out.exists() or not any(out.iterdir()),
+            f"A new folder of maps is empty; this one holds other things and no {RECORD_NAME}.",
+            out=str(out),
+        )
     _write_record(out, settings, MapReport(out))
 
 
@@ -361,7 +364,7 @@ def _season_attributes(method: Any, days: BenchmarkDays, settings: Mapping[str, 
     tags = _tags(method, days, settings)
     kept = {key: tags[key] for key in ("source", "history", "settings", "simulated")}
     kept["title"] = tags["title"].replace(" predicted", f" of {year} predicted", 1)
-    return {**kept, "task": method.task.name, "model_card": json.dumps(_card(method))}
+    return {**kept, "references": REFERENCE, "task": method.task.name, "model_card": json.dumps(_card(method))}
 
 
 def _card(method: Any) -> dict[str, Any]:
