@@ -301,7 +301,7 @@ class GeoprofGrid(FileGrid):
             ("Latitude", "f4", rays, bins["latitude"], {"standard_name": "latitude", "units": "degrees_north"}),
             ("Longitude", "f4", rays, bins["longitude"], {"standard_name": "longitude", "units": "degrees_east"}),
             ("DEM_elevation", "i2", rays, bins["surface"], {"standard_name": "surface_altitude", "units": "m"}),
-            ("Height", "i2", self.dims, bins["height"], {"standard_name": "altitude", "units": "m"}),
+            ("Height", "i2", self.dims, bins["height"], {"standard_name": "altitude", "units": "m", "positive": "up"}),
         ):
             variable = output.createVariable(name, dtype, dims, zlib=True)
             variable.setncatts({"long_name": name.replace("_", " "), **described})
@@ -365,9 +365,17 @@ def create_on_grid(
 
 
 def copy_variable(source: netCDF4.Variable, output: netCDF4.Dataset) -> None:
-    """Copies a variable with its attributes, value by value as stored."""
+    """Copies a variable with its attributes, value by value as stored.
+
+    The coordinate of a dimension has no missing value, and says none (CF-1.11, section 2.5.1).
+    """
     attributes = {key: source.getncattr(key) for key in source.ncattrs()}
     fill = attributes.pop("_FillValue", None)
+    if source.dimensions == (source.name,):
+        fill = None
+        attributes.pop("missing_value", None)
+        if re.search(r" since \d", str(attributes.get("units", ""))):
+            attributes.setdefault("standard_name", "time")
     copy = output.createVariable(
         source.name,
         source.dtype.newbyteorder("="),

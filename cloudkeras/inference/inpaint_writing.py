@@ -71,7 +71,7 @@ class FilledFile:
                 None,
                 {
                     "long_name": f"where {name} is filled: the blind zone, between the ground and {self.top_m:g} m",
-                    **({"standard_name": f"{standard} status_flag"} if standard else {}),
+                    "standard_name": "status_flag",
                     "flag_values": np.arange(5, dtype=np.int8),
                     "flag_meanings": FLAG_MEANINGS,
                     "comment": "not_filled_missing: nothing was observed above the blind zone in the profile; "
@@ -107,7 +107,7 @@ class FilledFile:
         level.setncatts({"long_name": "level of the quantile", "units": "1"})
         level[:] = levels
         described = (
-            ("spread", (), "dB", f"standard deviation of the {what} of {name} where it is filled, in dBZ"),
+            ("spread", (), "dBZ", f"standard deviation of the {what} of {name} where it is filled"),
             ("quantile", ("quantile",), "dBZ", f"quantiles of {name} where it is filled, -60 for no echo"),
             ("echo_probability", (), "1", f"probability that {name} shows an echo where it is filled"),
         )
@@ -115,6 +115,7 @@ class FilledFile:
             attributes = {"long_name": text, "units": units, **where}
             if suffix == "spread":
                 attributes["cell_methods"] = "realization: standard_deviation"
+                attributes["comment"] = "In dB: a difference of two values in dBZ, which CF gives their unit."
             if suffix == "quantile" and standard:
                 attributes["standard_name"] = standard
             create_on_grid(

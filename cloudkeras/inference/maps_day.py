@@ -109,7 +109,8 @@ def predict_day(
         if result.spread is not None and spread is not None:
             result.spread[window] = pack_fraction(spread, where)
 
-    stream(predictor, source, tiles, write, progress=progress)
+    whole = tiles[1].padded_size + tiles[1].tile  # a day is in memory anyway: no tile is done twice
+    stream(predictor, source, tiles, write, stretch_columns=whole, progress=progress)
     return result
 
 

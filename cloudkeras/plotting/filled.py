@@ -9,6 +9,7 @@ import netCDF4
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..datasets.schema import NO_ECHO_DBZ
 from ..datasets.shards import NETCDF_LOCK
@@ -48,30 +49,38 @@ def plot_filled(result: Any, *, top_km: float | None = None) -> Figure:
     panels = {heading: before, f"filled below {result.blind_zone_top_m:.0f} m (grey: missing)": values}
     hours = (result.time[order] - 86400 * np.floor(result.time[order][0] / 86400)) / 3600
     figure = new_figure(9.5, 0.9 + 1.9 * (2 + (spread is not None)))
-    axes = figure.subplots(2 + (spread is not None), 1, sharex=True, sharey=True)
+    axes = figure.subplots(2 + (spread is not None), 1, sharex=True)
+    top = top_km or min(float(height_km[-1]), _BLIND_ZONES * result.blind_zone_top_m / 1000)
     for axis, (name, shown) in zip(axes, panels.items(), strict=False):
         for part in stretches(hours):
             image = draw_reflectivity(axis, shown[:, part], hours[part], height_km)
-        axis.set_title(name, loc="left", fontsize=10)
         _shade_gaps(axis, hours)
+        axis.set_title(name, loc="left", fontsize=10)
+        axis.set_ylim(0, top)
     figure.colorbar(image, ax=list(axes[:2]), label="reflectivity (dBZ); white: no echo", extend="both", pad=0.01)
     if spread is not None:
-        for part in stretches(hours):
-            edges = cell_edges(hours[part]), cell_edges(height_km)
-            shown = np.ma.masked_invalid(spread[gates][:, part])
-            image = axes[2].pcolormesh(*edges, shown, cmap="magma_r", vmin=0, vmax=SPREAD_RANGE_DB)
-        axes[2].set_title(
-            "spread of the members" + (", recalibrated" if result.calibrated else ""), loc="left", fontsize=10
-        )
-        figure.colorbar(image, ax=axes[2], label="standard deviation (dB)", extend="max", pad=0.01)
+        _draw_spread(axes[2], spread[gates], hours, height_km, result)
     for axis in axes:
         axis.set_ylabel("height (km)", fontsize=9)
         axis.axhline(result.blind_zone_top_m / 1000, color="black", linewidth=0.8, linestyle=(0, (4, 3)))
     axes[0].set_xlim(*cell_edges(hours)[[0, -1]])
-    axes[0].set_ylim(0, top_km or min(float(height_km[-1]), _BLIND_ZONES * result.blind_zone_top_m / 1000))
+    axes[0].xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 3, 6, 10]))
     axes[-1].set_xlabel(_time_label(result.time))
     figure.suptitle(title_of(*about), fontsize=11)
     return figure
+
+
+def _draw_spread(axis: Axes, spread: np.ndarray, hours: np.ndarray, height_km: np.ndarray, result: Any) -> None:
+    """The spread (gate, profile) in dB, with its color bar."""
+    for part in stretches(hours):
+        edges = cell_edges(hours[part]), cell_edges(height_km)
+        image = axis.pcolormesh(
+            *edges, np.ma.masked_invalid(spread[:, part]), cmap="magma_r", vmin=0, vmax=SPREAD_RANGE_DB
+        )
+    axis.set_ylim(0, 1.15 * result.blind_zone_top_m / 1000)
+    name = "spread of the members" + (", recalibrated" if result.calibrated else "")
+    axis.set_title(name, loc="left", fontsize=10)
+    axis.figure.colorbar(image, ax=axis, label="standard deviation (dB)", extend="max", pad=0.01)
 
 
 def _read(result: Any, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, bool]]:
