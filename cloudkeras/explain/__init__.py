@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .activations import feature_maps, grad_cam
     from .attribution import baseline_input, integrated_gradients, saliency
     from .gradients import input_gradient
-    from .models import deterministic, image_layers
+    from .models import deterministic, image_layers, output_shape
     from .objectives import Objective, make_objective
     from .permutation import permutation_importance
     from .retraining import retrain_subsets
@@ -31,6 +31,7 @@ _PUBLIC = {
     "input_gradient": "gradients",
     "integrated_gradients": "attribution",
     "make_objective": "objectives",
+    "output_shape": "models",
     "permutation_importance": "permutation",
     "retrain_subsets": "retraining",
     "saliency": "attribution",
@@ -48,6 +49,7 @@ __all__ = [
     "input_gradient",
     "integrated_gradients",
     "make_objective",
+    "output_shape",
     "permutation_importance",
     "retrain_subsets",
     "saliency",
