@@ -156,10 +156,9 @@ def _define_axes(file: netCDF4.Dataset, grid: Grid, days: Sequence[datetime.date
         file.createDimension(name, size)
     start = np.array([day_seconds(day) for day in days])
     time = file.createVariable("time", "f8", ("time",))
-    time.setncatts(
-        {"standard_name": "time", "long_name": "start of the day (UTC)", "axis": "T", "bounds": "time_bounds"}
-    )
-    time.setncatts({"units": _TIME, "calendar": "standard"})
+    time.setncatts({"standard_name": "time", "long_name": "start of the day (UTC)", "axis": "T"})
+    time.setncatts({"units": _TIME, "calendar": "standard", "units_metadata": "leap_seconds: none"})
+    time.bounds = "time_bounds"
     time[:] = start
     file.createVariable("time_bounds", "f8", ("time", "bounds"))[:] = start[:, None] + [0.0, _DAY_SECONDS]
     for name, (dims, values, attributes) in grid_coordinates(grid).items():
