@@ -141,7 +141,7 @@ def inpaint(
     source = open_model(model)
     chosen = _calibration(source, calibration)
     trained = grid_of(getattr(source, "runs", (source,))[0])
-    depth = row_depth_m or trained.get("row_depth_m", ROW_DEPTH_M)
+    depth = trained.get("row_depth_m", ROW_DEPTH_M) if row_depth_m is None else row_depth_m
     filler = Filler(source, source.task, members, seed, statistic, chosen)
     rows, width = filler.size()
     view = blind_zone_view(source.task, rows or ROWS, depth, blind_zone_top_m)
@@ -216,6 +216,8 @@ def open_model(model: Any) -> Any:
     if isinstance(model, str | Path):
         model = [model]
     if isinstance(model, Sequence):
+        folders = [str(Path(one).resolve()) for one in model if isinstance(one, str | Path)]
+        check(len(set(folders)) == len(folders), "The runs of an ensemble are different ones.", model=folders)
         runs = [load_run(one) if isinstance(one, str | Path) else one for one in model]
         check(len(runs) > 0, "`model` names at least one run.", model=model)
         model = runs[0] if len(runs) == 1 else DeepEnsemble(runs)

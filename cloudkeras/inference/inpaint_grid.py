@@ -193,7 +193,7 @@ class NetcdfGrid(FileGrid):
             if np.ptp(start) < 0.01:
                 reference = np.datetime64(round(float(start[0])), "s").item()
                 time.units = f"{unit} since {reference:%Y-%m-%d %H:%M:%S}"
-                time.calendar = "standard"
+                time.setncatts({"standard_name": "time", "calendar": "standard"})
                 return
 
     def stored(self, profiles: slice) -> np.ndarray:
@@ -367,7 +367,8 @@ def create_on_grid(
 def copy_variable(source: netCDF4.Variable, output: netCDF4.Dataset) -> None:
     """Copies a variable with its attributes, value by value as stored.
 
-    The coordinate of a dimension has no missing value, and says none (CF-1.11, section 2.5.1).
+    The coordinate of a dimension has no missing value, and says none (CF-1.11, section 2.5.1); time and height say that
+    they are (4.3, 4.4).
     """
     attributes = {key: source.getncattr(key) for key in source.ncattrs()}
     fill = attributes.pop("_FillValue", None)
@@ -376,6 +377,8 @@ def copy_variable(source: netCDF4.Variable, output: netCDF4.Dataset) -> None:
         attributes.pop("missing_value", None)
         if re.search(r" since \d", str(attributes.get("units", ""))):
             attributes.setdefault("standard_name", "time")
+        if source.name == "height":
+            attributes.setdefault("positive", "up")
     copy = output.createVariable(
         source.name,
         source.dtype.newbyteorder("="),

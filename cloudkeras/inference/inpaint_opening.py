@@ -59,7 +59,11 @@ def blind_zone_view(task: BlindZone, rows: int, depth_m: float, top_m: float | N
     check(math.isfinite(depth_m) and depth_m > 0, "`row_depth_m` is above 0.", row_depth_m=depth_m)
     if top_m is None:
         return View(rows, depth_m, task.blind_rows, task.blind_rows * depth_m)
-    check(math.isfinite(top_m) and top_m > 0, "`blind_zone_top_m` is above 0.", blind_zone_top_m=top_m)
+    check(
+        math.isfinite(top_m) and top_m >= depth_m,
+        f"`blind_zone_top_m` is in metres above ground, at least a row of the network ({depth_m:g} m).",
+        blind_zone_top_m=top_m,
+    )
     fewest, most = task.train_blind_rows or (task.blind_rows, task.blind_rows)
     hidden = max(1, math.ceil(top_m / depth_m - _ROUNDING_ROWS))
     if hidden > most:
@@ -140,7 +144,7 @@ def open_record(stack: contextlib.ExitStack, path: Path, task: BlindZone, view: 
         rows=view.rows,
         row_depth_m=view.row_depth_m,
         hidden_m=view.top_m,
-        step_s=options.step_s or column_step(record, options.trained_step_s),
+        step_s=column_step(record, options.trained_step_s) if options.step_s is None else options.step_s,
         max_gap_s=options.max_gap_s,
     )
     grid = stack.enter_context(closing(grid_for(record)))

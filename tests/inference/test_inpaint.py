@@ -246,8 +246,8 @@ def test_tops_within_what_the_model_serves(tmp_path, caplog):
     caplog.set_level(logging.WARNING, "cloudkeras")
     low = filled(path, tmp_path / "low.nc", run, blind_zone_top_m=200.0)
     assert low.hidden_rows == 4 and low.blind_zone_top_m == 200.0 and "from 312 m" in caplog.text
-    with pytest.raises(InputError, match="`blind_zone_top_m` is above 0"):
-        filled(path, tmp_path / "low.nc", run, blind_zone_top_m=-1.0)
+    with pytest.raises(InputError, match=r"in metres above ground, at least .*78.1 m.*Received blind_zone_top_m=1.25"):
+        filled(path, tmp_path / "low.nc", run, blind_zone_top_m=1.25)
 
 
 def test_a_radar_that_begins_above_the_blind_zone_is_refused(tmp_path):
@@ -266,6 +266,10 @@ def test_what_is_missing_is_said(tmp_path):
         filled(tmp_path / "none.nc", tmp_path / "out.nc")
     with pytest.raises(InputError, match="another file than the input"):
         filled(path, path)
+    with pytest.raises(InputError, match="`step_s` is above 0"):
+        filled(path, tmp_path / "out.nc", step_s=0.0)
+    with pytest.raises(InputError, match="`row_depth_m` is above 0"):
+        filled(path, tmp_path / "out.nc", row_depth_m=0.0)
     with pytest.raises(InputError, match="values that are not finite"):
         filled(path, tmp_path / "out.nc", Run(lambda x: np.full((*x.shape[:3], 1), np.nan, np.float32)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.nc"]
