@@ -26,6 +26,11 @@ _PUBLIC = {
     "train": "training",
     "load_run": "training",
     "evaluate": "evaluation",
+    "DeepEnsemble": "uncertainty",
+    "EnsembleMethod": "uncertainty",
+    "Calibration": "uncertainty",
+    "fit_calibration": "uncertainty",
+    "summarize": "uncertainty",
     "export_run": "export",
 }
 

@@ -23,6 +23,7 @@ FORBIDDEN = {
     "baselines": {"models", "layers", "training", "inference", "export", "commands"},
     "training": {"evaluation", "inference", "export", "commands"},
     "evaluation": {"export", "commands"},
+    "uncertainty": {"models", "layers", "losses", "export", "commands", "explain"},
     "inference": {"commands"},
     "explain": {"inference", "export", "commands", "plotting"},
     "export": {"commands"},
