@@ -69,15 +69,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="png",
         choices=("png", "pdf", "svg"),
-        help="draw the scores into OUT/figures, as files of that kind (default: png); blind_zone: also cases, kept in "
-        "OUT/cases.npz",
+        help="draw the scores into OUT/figures, as files of that kind (default: png); blind_zone and meltwater: also "
+        "cases, kept in OUT/cases.npz",
     )
     parser.add_argument(
         "--members",
         type=int,
         default=20,
         help="members by which the spread of runs with Monte Carlo dropout is found in the cases, 0 for none, and "
-        "whose mean or median `--point` scores (default: 20)",
+        "whose mean or median `--point` scores, if no calibration says how many (default: 20)",
     )
     parser.add_argument(
         "--point",
@@ -105,7 +105,7 @@ def _group(text: str) -> str | float:
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables and says where they are."""
     from ..datasets import ShardDataset
-    from ..evaluation import evaluate
+    from ..evaluation import ErrorMaps, evaluate
     from ..training import load_run
 
     check(
@@ -123,10 +123,12 @@ def run(arguments: argparse.Namespace) -> None:
         source = dataset if arguments.baseline_data is None else ShardDataset.open(arguments.baseline_data)
         fitted = base_task(dataset, runs, options) if runs else task
         methods += fitted_baselines(source, fitted, dataset.statistics, arguments.batch_size)
+    errors = ErrorMaps() if arguments.figures and task.windows() is not None else None
     scores = evaluate(
         task,
         dataset,
         methods,
+        watch=errors,
         split=arguments.split,
         batch_size=arguments.batch_size,
         bootstrap=arguments.bootstrap,
@@ -141,23 +143,41 @@ def run(arguments: argparse.Namespace) -> None:
     for name, path in paths.items():
         print(f"{name:8} {path}")
     if arguments.figures:
-        draw(scores, task, dataset, methods, arguments.out, kind=arguments.figures, members=arguments.members)
+        draw(scores, task, dataset, methods, arguments.out, arguments.figures, arguments.members, errors)
 
 
 def draw(
-    scores: Scores, task: Task, dataset: ShardDataset, methods: list[Any], out: Path, *, kind: str, members: int
+    scores: Scores,
+    task: Task,
+    dataset: ShardDataset,
+    methods: list[Any],
+    out: Path,
+    kind: str,
+    members: int,
+    errors: Any = None,
 ) -> None:
-    """Draws all figures of the task into OUT/figures, its cases with them, and says where they are."""
-    from ..evaluation import predict_cases
-    from ..plotting.evaluation import CASE_FIGURES, save_evaluation_figures
+    """Draws all figures of the task into OUT/figures, its cases and errors with them, and says where they are."""
+    from ..evaluation import CASES
+    from ..plotting import save_figure
+    from ..plotting.evaluation import ERROR_FIGURES, save_evaluation_figures
 
-    cases = None
-    if scores.task in CASE_FIGURES:
-        ranked = sorted(methods, key=lambda method: scores.methods.index(method.name))
-        cases = predict_cases(scores, task, dataset, ranked, members=members)
+    cases: Any = None
+    ranked = sorted(methods, key=lambda method: scores.methods.index(method.name))
+    if scores.task in CASES:
+        cases = CASES[scores.task](scores, task, dataset, ranked, members=members)
         print(f"{'cases':8} {cases.save(out / 'cases.npz')}")
     for path in save_evaluation_figures(scores, out / "figures", cases, kind=kind):
         print(f"{'figure':8} {path}")
+    if errors is not None and scores.task in ERROR_FIGURES:
+        figure = ERROR_FIGURES[scores.task](
+            errors,
+            methods=[method.name for method in ranked][:5],
+            land=cases.land,
+            altitude=dataset.static("surface_altitude"),
+            pixel_km=cases.pixel_km,
+            simulated=dataset.simulated,
+        )
+        print(f"{'figure':8} {save_figure(figure, out / 'figures' / f'error_maps.{kind}')}")
 
 
 def point_method(run: Any, arguments: argparse.Namespace) -> Any:
@@ -167,9 +187,9 @@ def point_method(run: Any, arguments: argparse.Namespace) -> Any:
     if arguments.point == "pass":
         return run
     calibration = calibration_of(run) if arguments.calibrated else None
-    members = arguments.members if getattr(run, "stochastic", False) else 1
-    if calibration is None and members == 1:
+    if calibration is None and not run.stochastic:
         return run
+    members = max(1, arguments.members) if calibration is None else calibration.members
     return EnsembleMethod(run, members, arguments.seed, arguments.point, calibration)
 
 

@@ -120,8 +120,9 @@ def typical_samples(scores: Scores, shares: Sequence[float] = DIFFICULTIES) -> d
         rank = round(share * (len(order) - 1))
         sample = int(order[rank])
         unit = getattr(metrics, "unit", lambda _: "")(metrics.primary)
-        score = f"{metrics.primary.upper()} of {best}: {values[sample]:.3g} {unit}".rstrip()
-        found.setdefault(sample, f"harder than {rank} of the {len(order) - 1} other windows\n{score}")
+        score = f"{metrics.primary.upper().replace('_', ' ')} of {best}: {values[sample]:.3g} {unit}".rstrip()
+        what = getattr(metrics, "samples", "windows")
+        found.setdefault(sample, f"harder than {rank} of the {len(order) - 1} other {what}\n{score}")
     return {title: sample for sample, title in found.items()}
 
 

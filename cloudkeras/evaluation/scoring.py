@@ -58,6 +58,7 @@ def evaluate(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     kind: str = "point",
+    watch: Watch | None = None,
 ) -> Scores:
     """Scores methods on identical pixels.
 
@@ -76,6 +77,8 @@ def evaluate(
         limit: Use this many samples, spread evenly over the split; None for all.
         progress: Called with samples done and samples in all, after each batch.
         kind: "point" scores what a method says is there; "members" the distribution that its members are drawn from.
+        watch: Where the task cuts windows: called with the number of each sample in the split and its whole images,
+            the truth under "" and the others by method, e.g. an `ErrorMaps`.
 
     Returns:
         The scores, with the counts of each sample.
@@ -92,7 +95,8 @@ def evaluate(
     group_by = default_grouping(task, samples) if group_by is None else group_by
     groups = sample_groups(samples, group_by, one_site=task.one_site)
     metrics = metrics_for(task, kind)
-    statistics = _run_all(MethodInputs(task, dataset, split, methods), batches, methods, metrics, progress)
+    check(watch is None or batches.tiles is not None, "`watch` is for tasks that cut windows.", task=task.name)
+    statistics = _run_all(MethodInputs(task, dataset, split, methods), batches, methods, metrics, progress, watch)
     return Scores(
         task=task.name,
         task_options=task.options(),
@@ -178,6 +182,7 @@ class MethodInputs:
 
 
 Counts = dict[str, list[dict[str, np.ndarray]]]
+Watch = Callable[[int, Mapping[str, np.ndarray]], None]
 
 
 def _run_all(
@@ -186,15 +191,27 @@ def _run_all(
     methods: Sequence[Any],
     metrics: Any,
     progress: Callable[[int, int], None] | None,
+    watch: Watch | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    judge = _by_batch if batches.tiles is None else _by_sample
     rows: Counts = {method.name: [] for method in methods}
-    report = _progress(batches.num_samples, progress)
-    judge(inputs, batches, methods, _Counter(metrics, methods, rows), report)
+    report, count = _progress(batches.num_samples, progress), _Counter(metrics, methods, rows)
+    by_pixel = isinstance(metrics, ProbabilisticMetrics)  # no need to put many members of a whole sample together
+    if batches.tiles is None or by_pixel:
+        _by_batch(inputs, batches, methods, count, report)
+    else:
+        _by_sample(inputs, batches, methods, count, report, watch)
     gathered = {
         name: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for name, parts in rows.items()
     }
+    if batches.tiles is not None and by_pixel:
+        gathered = _summed(gathered, np.concatenate([batches.indices(i) for i in range(len(batches))]))
     return share_truth(gathered, metrics)
+
+
+def _summed(windows: Mapping[str, Mapping[str, np.ndarray]], samples: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Statistics of windows added up to those of their samples; of tiles only the cores have labels."""
+    starts = np.flatnonzero(np.append(True, np.diff(samples) != 0))
+    return {name: {k: np.add.reduceat(v, starts, axis=0) for k, v in rows.items()} for name, rows in windows.items()}
 
 
 class _Counter:
@@ -227,7 +244,12 @@ def _by_batch(
 
 
 def _by_sample(
-    inputs: MethodInputs, batches: Batches, methods: Sequence[Any], count: _Counter, report: Callable[[int], None]
+    inputs: MethodInputs,
+    batches: Batches,
+    methods: Sequence[Any],
+    count: _Counter,
+    report: Callable[[int], None],
+    watch: Watch | None,
 ) -> None:
     """Predicts tile by tile and judges every sample whole, as `stitching` puts it together.
 
@@ -250,7 +272,9 @@ def _by_sample(
             report(len(truth))
 
     assert batches.tiles is not None
-    for _, images in whole_samples(tiles(), batches.tiles, dataset.manifest.patch_shape):
+    for number, images in whole_samples(tiles(), batches.tiles, dataset.manifest.patch_shape):
+        if watch is not None:
+            watch(number, images)
         truth = images[""][None]
         for method in methods:
             image = images[method.name]

@@ -49,6 +49,7 @@ class MeltMetrics:
     Attributes:
         primary: The score by which methods are ranked.
         count: The score that tells how many pixels were judged.
+        samples: What a sample is.
         tables: Titles and scores of the printed tables.
         profile: Scores by level: there are none.
         shown: The scores of a figure, unless others are asked for.
@@ -56,6 +57,7 @@ class MeltMetrics:
 
     primary = "mae_weighted"
     count = "pixels"
+    samples = "days"
     tables: ClassVar[dict[str, tuple[str, ...]]] = {
         "mean over the days, weighted by labelled pixels": tuple(f"{name}_weighted" for name in _PUBLISHED),
         "plain mean over the days": tuple(f"{name}_mean" for name in _PUBLISHED),
@@ -140,6 +142,13 @@ class MeltMetrics:
         for name, key in (("mae", "absolute_error"), ("bias", "error"), ("truth", "truth")):
             scores[f"extent_{name}_km2"] = _ratio(total[f"extent_{key}"], total["extent_days"])
         return scores | {"pixels": total["pixels"], "pixels_melt": total["pixels_melt"], "days": total["days"]}
+
+    @staticmethod
+    def extents(statistics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Melt extent of each day in km2, of the truth and of the prediction where it is known; NaN if not judged."""
+        column = dict(zip(_SUMS, np.moveaxis(np.asarray(statistics["sums"], np.float64), -1, 0), strict=True))
+        truth = _ratio(column["extent_truth"], column["extent_days"])
+        return truth, truth + column["extent_error"]
 
     @staticmethod
     def compute_profile(sums: Any) -> dict[str, np.ndarray]:

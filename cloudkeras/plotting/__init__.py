@@ -4,6 +4,8 @@ from .evaluation import evaluation_figures, save_evaluation_figures
 from .explanations import plot_channel_maps, plot_feature_maps, plot_grad_cam, plot_importance, plot_shapley
 from .filled import plot_filled
 from .melt import plot_melt_day, plot_melt_extent
+from .melt_errors import plot_day_maps, plot_error_maps, plot_extent_scores
+from .melt_maps import plot_season_extent
 from .performance_diagram import plot_performance_diagram
 from .phase import plot_phase_curtain, plot_phase_plan
 from .radar import plot_radar_cases, plot_radar_curtain
@@ -27,6 +29,9 @@ __all__ = [
     "class_colormap",
     "evaluation_figures",
     "plot_channel_maps",
+    "plot_day_maps",
+    "plot_error_maps",
+    "plot_extent_scores",
     "plot_feature_maps",
     "plot_filled",
     "plot_grad_cam",
@@ -50,6 +55,7 @@ __all__ = [
     "plot_scene",
     "plot_scores",
     "plot_scores_by_height",
+    "plot_season_extent",
     "plot_shapley",
     "plot_spread_error",
     "save_evaluation_figures",

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from .melt_errors import plot_day_maps, plot_error_maps, plot_extent_scores
 from .performance_diagram import plot_performance_diagram
 from .radar import plot_radar_cases
 from .radar_distribution import plot_reflectivity_height, plot_reflectivity_histograms
@@ -27,9 +28,12 @@ FIGURES: dict[str, dict[str, Callable[[Any], Figure]]] = {
         "scores_by_height": plot_scores_by_height,
         "lowest_echo": plot_lowest_echo,
     },
+    "meltwater": {"melt_extent": plot_extent_scores},
 }
-# Figures of single cases, made from `cloudkeras.evaluation.Cases`.
-CASE_FIGURES: Mapping[str, Callable[[Any], Figure]] = {"blind_zone": plot_radar_cases}
+# Figures of single cases, made from what `cloudkeras.evaluation.CASES` gives.
+CASE_FIGURES: Mapping[str, Callable[[Any], Figure]] = {"blind_zone": plot_radar_cases, "meltwater": plot_day_maps}
+# Figures of errors on a grid, made from `cloudkeras.evaluation.ErrorMaps`.
+ERROR_FIGURES: Mapping[str, Callable[..., Figure]] = {"meltwater": plot_error_maps}
 
 
 def evaluation_figures(scores: Any, cases: Any = None) -> Iterator[tuple[str, Figure]]:
