@@ -77,7 +77,11 @@ def column_step(record: RadarRecord, trained_s: float | None) -> float | None:
     own = float(np.median(np.diff(record.time)))
     if trained_s is None or abs(own - trained_s) <= _SAME_STEP * trained_s:
         return None
-    logger.info("profiles are %.3g s apart, the network's columns %.3g s: it sees the record so", own, trained_s)
+    logger.info(
+        "profiles are %.3g s apart, the network was trained on columns of %.3g s: it sees the nearest profile in each "
+        "(step_s, --step, for another duration)",
+        *(own, trained_s),
+    )
     return trained_s
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 
 import netCDF4
@@ -156,6 +157,13 @@ def test_another_step_is_seen_at_the_step_of_the_training(tmp_path):
     assert filled(path, tmp_path / "own.nc").segments == 1
     with netCDF4.Dataset(tmp_path / "own.nc") as file:
         assert file.column_s == 5.0
+    run = Run(lowest_visible)
+    run.path = tmp_path
+    for trained, expected in ((30.0, 30.0), (5.2, 5.0)):  # the record's own where it is nearly the same
+        grid = {"row_depth_m": 60.0, "column_s": trained}
+        (tmp_path / "environment.json").write_text(json.dumps({"sessions": [{"grid": grid}]}))
+        with netCDF4.Dataset(filled(path, tmp_path / "out.nc", run).path) as file:
+            assert file.column_s == expected and file.row_depth_m == 60.0 and file.blind_zone_top_m == 360.0
 
 
 def test_stretches_give_what_one_gives(tmp_path):
