@@ -54,7 +54,7 @@ class Calibration:
         threshold: Probability from which a point value shows the event.
         factors: Names of the task's factors that it uses.
         task: Name of the task.
-        members: Members that it was fitted with.
+        members: Members that it was fitted with; use it with as many.
         report: How it was fitted, on what, and what cross-validation said.
     """
 
