@@ -84,7 +84,7 @@ def _add_input(group: Any) -> None:
 def _add_grid(group: Any) -> None:
     group.add_argument("--row-depth", type=float, metavar="M", help="depth of a row (default: that of the training)")
     group.add_argument("--step", type=float, metavar="S", help="duration of a column (default: that of the training)")
-    group.add_argument("--overlap", type=int, help="columns that windows share (default: a quarter of a window)")
+    group.add_argument("--overlap", type=int, help="columns that windows share (default: half a window)")
     group.add_argument("--batch-size", type=int, default=4, help="windows at once (default: 4)")
     group.add_argument(
         "--interpolation",

@@ -119,7 +119,8 @@ def inpaint(
         row_depth_m: Depth of the network's rows; None for that of the training, 78.1 if it is not known.
         step_s: Duration of a column; None for that of the training, or of the record where they are nearly the same.
         max_gap_s: Longest gap that is bridged, in s; None for two columns.
-        overlap: Columns that windows share; None for a quarter of a window.
+        overlap: Columns that windows share; None for half a window. A quarter of them at each end are not used, where a
+            network feels the edge of its window.
         batch_size: Windows at once.
         stretch_columns: Columns held in memory at a time.
         progress: Called with the windows done and the windows in all.
@@ -147,14 +148,14 @@ def inpaint(
     view = blind_zone_view(source.task, rows or ROWS, depth, blind_zone_top_m)
     filler = dataclasses.replace(filler, task=hiding(source.task, view.hidden_rows))
     _check_calibration(filler, source.task)
-    shared = width // 4 if overlap is None else overlap
+    shared = width // 2 if overlap is None else overlap
     with contextlib.ExitStack() as stack:
         if product == "scene" or (product == "auto" and is_scene(path)):
             opened = open_scene(stack, path, filler, view, max_gap_s)
         else:
             options = RecordOptions(product, context, step_s, trained.get("column_s"), max_gap_s, radar)
             opened = open_record(stack, path, filler.task, view, options)
-        plan = WindowPlan(opened.columns, width, shared, shared // 8, stretch_columns)
+        plan = WindowPlan(opened.columns, width, shared, shared // 4, stretch_columns)
         check_fillable(opened, plan, view)
         with _created(out) as output:
             file = FilledFile(

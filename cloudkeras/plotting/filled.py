@@ -18,7 +18,7 @@ from .radar import draw_reflectivity
 from .style import MISSING_COLOR, new_figure, title_of
 
 MOST_PROFILES = 1600
-SPREAD_RANGE_DB = 15.0
+LEAST_SPREAD_RANGE_DB = 5.0
 _BLIND_ZONES = 4  # height shown, in heights of the blind zone
 _GAP_STEPS = 3
 
@@ -72,11 +72,11 @@ def plot_filled(result: Any, *, top_km: float | None = None) -> Figure:
 
 def _draw_spread(axis: Axes, spread: np.ndarray, hours: np.ndarray, height_km: np.ndarray, result: Any) -> None:
     """The spread (gate, profile) in dB, with its color bar."""
+    known = spread[np.isfinite(spread)]
+    most = max(LEAST_SPREAD_RANGE_DB, float(np.ceil(np.percentile(known, 98)))) if known.size else LEAST_SPREAD_RANGE_DB
     for part in stretches(hours):
         edges = cell_edges(hours[part]), cell_edges(height_km)
-        image = axis.pcolormesh(
-            *edges, np.ma.masked_invalid(spread[:, part]), cmap="magma_r", vmin=0, vmax=SPREAD_RANGE_DB
-        )
+        image = axis.pcolormesh(*edges, np.ma.masked_invalid(spread[:, part]), cmap="magma_r", vmin=0, vmax=most)
     axis.set_ylim(0, 1.15 * result.blind_zone_top_m / 1000)
     name = "spread of the members" + (", recalibrated" if result.calibrated else "")
     axis.set_title(name, loc="left", fontsize=10)
@@ -84,7 +84,7 @@ def _draw_spread(axis: Axes, spread: np.ndarray, hours: np.ndarray, height_km: n
 
 
 def _read(result: Any, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, bool]]:
-    """Reflectivity in dBZ, flag and spread (gate, profile) of some profiles; title and whether it is simulated."""
+    """Reflectivity in dBZ, flag and spread (gate, profile) of some profiles; title, whether to add "simulated"."""
     with NETCDF_LOCK, netCDF4.Dataset(result.path) as file:
 
         def read(name: str) -> np.ndarray:
@@ -98,7 +98,8 @@ def _read(result: Any, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
         simulated = str(getattr(file, "simulated", "")).lower() in ("true", "1", "yes")
         title = str(getattr(file, "title", "Filled record"))
         found = read(spread) if spread in file.variables else None
-    return np.where(flag == 2, NO_ECHO_DBZ, values), flag, found, (title, simulated)
+    said = "simulated" in title.lower()
+    return np.where(flag == 2, NO_ECHO_DBZ, values), flag, found, (title, simulated and not said)
 
 
 def stretches(hours: np.ndarray) -> list[slice]:

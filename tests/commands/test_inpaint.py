@@ -45,7 +45,7 @@ def test_a_file_is_filled_drawn_and_reported(tmp_path, runs, capsys):
     out, figure = tmp_path / "new" / "out.nc", tmp_path / "new" / "out.png"
     assert inpaint(path, "--model", runs[0], "--out", out, "--figure", figure, "--members", 8) == 0
     captured = capsys.readouterr()
-    assert str(out) in captured.out and str(figure) in captured.out and "4 of 4 windows" in captured.err
+    assert str(out) in captured.out and str(figure) in captured.out and "6 of 6 windows" in captured.err
     assert "kazr: 1,600 of 1,600 gates below 469 m filled in 1 segment" in captured.out
     assert "8 members, not recalibrated" in captured.out and figure.read_bytes().startswith(b"\x89PNG")
     with xarray.open_dataset(out) as file:
