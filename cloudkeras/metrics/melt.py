@@ -28,6 +28,7 @@ from scipy import ndimage
 
 from ..errors import check
 from ..tasks.meltwater import MELT_THRESHOLD
+from .ratios import ratio
 
 SSIM_SIGMA = 10.0
 SSIM_RADIUS = 35
@@ -136,28 +137,24 @@ class MeltMetrics:
         scores = {}
         for i, name in enumerate(SCORES):
             defined, value, weight, weighted = np.moveaxis(days[..., i, :], -1, 0)
-            scores[f"{name}_weighted"] = _ratio(weighted, weight)
-            scores[f"{name}_mean"] = _ratio(value, defined)
+            scores[f"{name}_weighted"] = ratio(weighted, weight)
+            scores[f"{name}_mean"] = ratio(value, defined)
         scores |= _pooled(total)
         for name, key in (("mae", "absolute_error"), ("bias", "error"), ("truth", "truth")):
-            scores[f"extent_{name}_km2"] = _ratio(total[f"extent_{key}"], total["extent_days"])
+            scores[f"extent_{name}_km2"] = ratio(total[f"extent_{key}"], total["extent_days"])
         return scores | {"pixels": total["pixels"], "pixels_melt": total["pixels_melt"], "days": total["days"]}
 
     @staticmethod
     def extents(statistics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Melt extent of each day in km2, of the truth and of the prediction where it is known; NaN if not judged."""
         column = dict(zip(_SUMS, np.moveaxis(np.asarray(statistics["sums"], np.float64), -1, 0), strict=True))
-        truth = _ratio(column["extent_truth"], column["extent_days"])
+        truth = ratio(column["extent_truth"], column["extent_days"])
         return truth, truth + column["extent_error"]
 
     @staticmethod
     def compute_profile(sums: Any) -> dict[str, np.ndarray]:
         """There is no level."""
         return {}
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan)
 
 
 def _pixel_area_km2(fields: Mapping[str, np.ndarray]) -> float:
@@ -235,14 +232,14 @@ def _scores(row: Mapping[str, float], ssim_sum: float, ssim_pixels: float) -> np
 
 def _pooled(total: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Scores of all pixels together; NaN where a denominator is 0."""
-    variance = total["truth_square"] - _ratio(total["truth"] ** 2, total["pixels"])
+    variance = total["truth_square"] - ratio(total["truth"] ** 2, total["pixels"])
     return {
-        "rmse_pooled": np.sqrt(_ratio(total["square"], total["pixels"])),
-        "precision_pooled": _ratio(total["hits"], total["predicted_melt"]),
-        "recall_pooled": _ratio(total["hits"], total["pixels_melt"]),
-        "f1_pooled": _ratio(2 * total["hits"], total["pixels_melt"] + total["predicted_melt"]),
-        "r2_pooled": 1 - _ratio(total["square"], np.where(variance > 1e-9 * total["truth_square"], variance, 0)),
-        "bias": _ratio(total["error"], total["pixels"]),
+        "rmse_pooled": np.sqrt(ratio(total["square"], total["pixels"])),
+        "precision_pooled": ratio(total["hits"], total["predicted_melt"]),
+        "recall_pooled": ratio(total["hits"], total["pixels_melt"]),
+        "f1_pooled": ratio(2 * total["hits"], total["pixels_melt"] + total["predicted_melt"]),
+        "r2_pooled": 1 - ratio(total["square"], np.where(variance > 1e-9 * total["truth_square"], variance, 0)),
+        "bias": ratio(total["error"], total["pixels"]),
     }
 
 

@@ -39,6 +39,7 @@ import numpy as np
 
 from ..errors import check
 from ..tasks import OutputRange
+from .ratios import ratio
 
 PIT_BINS = 20
 PROBABILITY_BINS = 10
@@ -52,11 +53,6 @@ _PIXEL = (
 _SPREAD = ("pixels", "variance", "square", "absolute")
 _RISK = ("pixels", "absolute")
 _EVENT = ("pixels", "probability", "happened", "brier")
-
-
-def _ratio(numerator: Any, denominator: Any) -> np.ndarray:
-    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, np.float64), denominator)
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
 def spread_edges(output: OutputRange) -> np.ndarray:
@@ -126,8 +122,8 @@ class ProbabilisticMetrics:
     def unit(self, name: str) -> str:
         """The unit of a score; "" for a number without."""
         physical = ("crps", "mae", "rmse", "bias", "spread", "width", "interval_score", "risk_coverage_area")
-        ratio = name == "spread_error_ratio" or self.output.units == "1" or not name.startswith(physical)
-        return "" if ratio else self.output.units
+        plain = name == "spread_error_ratio" or self.output.units == "1" or not name.startswith(physical)
+        return "" if plain else self.output.units
 
     # ---- counting ----------------------------------------------------------------------------------------------------
 
@@ -193,12 +189,12 @@ class ProbabilisticMetrics:
         """All named scores from summed statistics; leading axes are kept."""
         scores = _pixel_scores(np.asarray(sums["pixel"], np.float64))
         pit = np.asarray(sums["pit"], np.float64)
-        share = _ratio(pit, pit.sum(axis=-1, keepdims=True))
+        share = ratio(pit, pit.sum(axis=-1, keepdims=True))
         spread = scores["spread"] > 0  # one value has no ranks
         scores["pit_deviation"] = np.where(spread, np.abs(share * PIT_BINS - 1).mean(axis=-1), np.nan)
         kept, risk = self.risk_coverage(sums)
         scores["risk_coverage_area"] = np.trapezoid(risk, kept, axis=-1)
-        scores["risk_coverage_gain"] = 1 - _ratio(scores["risk_coverage_area"], scores["mae"])
+        scores["risk_coverage_gain"] = 1 - ratio(scores["risk_coverage_area"], scores["mae"])
         for i, (name, _) in enumerate(self.output.events):
             scores |= {f"{key}_{name}": value for key, value in _event_scores(np.asarray(sums["event"])[..., i, :, :])}
         return scores
@@ -216,10 +212,10 @@ class ProbabilisticMetrics:
         bin kept.
         """
         pixels, absolute = np.cumsum(np.moveaxis(np.asarray(sums["risk"], np.float64), -1, 0), axis=-1)
-        risk = _ratio(absolute, pixels)
+        risk = ratio(absolute, pixels)
         first = np.take_along_axis(risk, np.argmax(pixels > 0, axis=-1)[..., None], axis=-1)
         risk = np.where(np.isnan(risk), first, risk)
-        kept = _ratio(pixels, pixels[..., -1:])
+        kept = ratio(pixels, pixels[..., -1:])
         return (
             np.concatenate([np.zeros_like(first), kept], axis=-1),
             np.concatenate([first, risk], axis=-1),
@@ -229,7 +225,7 @@ class ProbabilisticMetrics:
         """Mean forecast probability, frequency and number of pixels, each (..., probability bin)."""
         bins = np.asarray(sums["event"], np.float64)[..., event, :, :]
         pixels, probability, happened, _ = np.moveaxis(bins, -1, 0)
-        return {"probability": _ratio(probability, pixels), "frequency": _ratio(happened, pixels), "pixels": pixels}
+        return {"probability": ratio(probability, pixels), "frequency": ratio(happened, pixels), "pixels": pixels}
 
     def spread_error(self, sums: Mapping[str, np.ndarray], bins: int = 12) -> dict[str, np.ndarray]:
         """Root mean variance and root mean squared error in classes of spread that hold about equally many pixels.
@@ -258,7 +254,7 @@ class ProbabilisticMetrics:
     def rank_histogram(sums: Mapping[str, np.ndarray]) -> np.ndarray:
         """Share of pixels in each of the bins of the rank, (..., PIT_BINS)."""
         pit = np.asarray(sums["pit"], np.float64)
-        return _ratio(pit, pit.sum(axis=-1, keepdims=True))
+        return ratio(pit, pit.sum(axis=-1, keepdims=True))
 
 
 def _judged(truth: np.ndarray, prediction: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -338,7 +334,7 @@ def _rank_shares(below: np.ndarray, upto: np.ndarray, count: int) -> np.ndarray:
 
 def _pixel_scores(total: np.ndarray) -> dict[str, np.ndarray]:
     sums = dict(zip(_PIXEL, np.moveaxis(total, -1, 0), strict=True))
-    mean = {name: _ratio(value, sums["pixels"]) for name, value in sums.items()}
+    mean = {name: ratio(value, sums["pixels"]) for name, value in sums.items()}
     scores = {
         "crps": mean["crps"],
         "crps_fair": mean["crps_fair"],
@@ -346,7 +342,7 @@ def _pixel_scores(total: np.ndarray) -> dict[str, np.ndarray]:
         "rmse": np.sqrt(mean["square"]),
         "bias": mean["error"],
         "spread": np.sqrt(mean["variance"]),
-        "spread_error_ratio": np.sqrt(_ratio(sums["variance"], sums["square"])),
+        "spread_error_ratio": np.sqrt(ratio(sums["variance"], sums["square"])),
         "interval_score_90": mean["interval_score_90"],
         "pixels": sums["pixels"],
     }
@@ -361,15 +357,15 @@ def _event_scores(bins: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Brier score, its parts and its skill from (..., probability bin, kind)."""
     pixels, probability, happened, brier = np.moveaxis(np.asarray(bins, np.float64), -1, 0)
     total = pixels.sum(axis=-1)
-    frequency = _ratio(happened.sum(axis=-1), total)
+    frequency = ratio(happened.sum(axis=-1), total)
     with np.errstate(invalid="ignore"):
-        observed = np.nan_to_num(_ratio(happened, pixels))
-        forecast = np.nan_to_num(_ratio(probability, pixels))
-        reliability = _ratio((pixels * (forecast - observed) ** 2).sum(axis=-1), total)
-        resolution = _ratio((pixels * (observed - frequency[..., None]) ** 2).sum(axis=-1), total)
-    score = _ratio(brier.sum(axis=-1), total)
+        observed = np.nan_to_num(ratio(happened, pixels))
+        forecast = np.nan_to_num(ratio(probability, pixels))
+        reliability = ratio((pixels * (forecast - observed) ** 2).sum(axis=-1), total)
+        resolution = ratio((pixels * (observed - frequency[..., None]) ** 2).sum(axis=-1), total)
+    score = ratio(brier.sum(axis=-1), total)
     yield "brier", score
-    yield "brier_skill", 1 - _ratio(score, frequency * (1 - frequency))
+    yield "brier_skill", 1 - ratio(score, frequency * (1 - frequency))
     yield "reliability", reliability
     yield "resolution", resolution
     yield "frequency", frequency

@@ -23,10 +23,11 @@ import numpy as np
 from ..datasets.schema import ECHO_ABOVE_DBZ, NO_ECHO_DBZ
 from ..errors import check
 from .radar_distribution import distribution_scores, earth_movers_distance, histograms
-from .radar_events import EVENT_SCORES, EVENTS, contingency_scores, event_counts, ratio
+from .radar_events import EVENT_SCORES, EVENTS, contingency_scores, event_counts
 from .radar_lowest_echo import lowest_echo_counts, lowest_echo_scores
 from .radar_spectra import spectrum_scores, temporal_power, vertical_power
 from .radar_structure import similarity_sums
+from .ratios import ratio
 
 _BY_ROW = (
     *("pixels", "error", "absolute", "square", "both", "absolute_both", "square_both"),

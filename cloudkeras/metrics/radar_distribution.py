@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..datasets.schema import NO_ECHO_DBZ
-from .radar_events import ratio
+from .ratios import ratio
 
 BIN_DB = 1.0
 HIGHEST_DBZ = 30.0

@@ -21,17 +21,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..datasets.schema import NO_ECHO_DBZ
+from ..tasks.blind_zone import SNOW_DBZ
+from .ratios import ratio
 
 EVENTS = ("cloud", "shallow_snow", "virga")
 EVENT_SCORES = ("csi", "pod", "far", "hss", "frequency_bias")
 OUTCOMES = ("hits", "misses", "false_alarms", "correct_negatives")
 CLOUD_FRACTION = 0.05
-SNOW_THRESHOLD_DBZ = -20.0
-
-
-def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """The quotient, NaN where the denominator is not above 0."""
-    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan)
 
 
 def has_cloud(reflectivity: np.ndarray, labelled: np.ndarray) -> np.ndarray:
@@ -43,12 +39,12 @@ def has_cloud(reflectivity: np.ndarray, labelled: np.ndarray) -> np.ndarray:
 
 def has_shallow_snow(surface: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Echo of at least -20 dBZ at the surface that the first visible row does not show."""
-    return (surface >= SNOW_THRESHOLD_DBZ) & (visible < SNOW_THRESHOLD_DBZ)
+    return (surface >= SNOW_DBZ) & (visible < SNOW_DBZ)
 
 
 def has_virga(surface: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Echo of at least -20 dBZ in the first visible row that does not reach the surface."""
-    return (visible >= SNOW_THRESHOLD_DBZ) & (surface < SNOW_THRESHOLD_DBZ)
+    return (visible >= SNOW_DBZ) & (surface < SNOW_DBZ)
 
 
 def event_counts(

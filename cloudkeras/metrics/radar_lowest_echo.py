@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..datasets.schema import NO_ECHO_DBZ
-from .radar_events import ratio
+from .ratios import ratio
 
 
 def lowest_echo_counts(true: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
