@@ -22,6 +22,7 @@ from __future__ import annotations
 import netCDF4
 import numpy as np
 
+from ..errors import DataError
 from .cloudnet_iwc import read_frequency
 from .netcdf import read_constant, read_reflectivity, read_times, read_variable
 from .record import RadarRecord, in_order, mapped
@@ -54,8 +55,8 @@ def read_cloudnet_categorize(
     quality, category = (_bits(dataset, name) for name in ("quality_bits", "category_bits"))
     echo, missing = _echo(np.isfinite(dbz), quality, category, keep_attenuated)
     order = in_order(path, time)
-    place = [read_constant(dataset, (name,), len(time)) for name in ("latitude", "longitude", "altitude")]
-    latitude, longitude, altitude = (x[order] if isinstance(x, np.ndarray) else float(x or 0) for x in place)
+    place = [_place(dataset, name, len(time)) for name in ("latitude", "longitude", "altitude")]
+    latitude, longitude, altitude = (x[order] if isinstance(x, np.ndarray) else x for x in place)
     return RadarRecord(
         path,
         "cloudnet-categorize",
@@ -69,6 +70,20 @@ def read_cloudnet_categorize(
         str(getattr(dataset, "pid", "")),
         altitude,
     )
+
+
+def _place(dataset: netCDF4.Dataset, name: str, profiles: int) -> float | np.ndarray:
+    """Latitude, longitude or altitude; heights are above mean sea level, so that none of them can be guessed."""
+    value = read_constant(dataset, (name,), profiles)
+    if value is None:
+        raise DataError(
+            dataset.filepath(),
+            variable=name,
+            expected=f"the {name} of the site",
+            found="no such variable",
+            remedy="Take the product as Cloudnet serves it, or add the variable.",
+        )
+    return value
 
 
 def _bits(dataset: netCDF4.Dataset, name: str) -> np.ndarray:

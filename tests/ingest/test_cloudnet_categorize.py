@@ -1,3 +1,4 @@
+import netCDF4
 import numpy as np
 import pytest
 
@@ -46,6 +47,16 @@ def test_bits(tmp_path, pixels, expected):
 def test_attenuated_by_liquid_may_be_left_out(tmp_path):
     pixels = [(-3.0, bits(0, 4), ICE), (np.nan, bits(4), 0), (-4.0, bits(0, 4, 5), ICE)]
     np.testing.assert_allclose(column(tmp_path, pixels, keep_attenuated=False), [np.nan, -60, -4])
+
+
+@pytest.mark.parametrize("name", ["altitude", "latitude"])
+def test_a_place_that_is_not_said_is_not_guessed(tmp_path, name):
+    nothing = np.zeros((2, 6))
+    path = write_categorize(tmp_path / "c.nc", [1.0, 1.5], HEIGHT, np.full((2, 6), -5.0), nothing, nothing)
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable(name, "elsewhere")
+    with pytest.raises(DataError, match=rf"{name}.*expected the {name} of the site"):
+        read_radar(path)
 
 
 def test_what_the_record_says(tmp_path):
