@@ -154,6 +154,10 @@ class MaskedSSIM(_ImageLoss):
         per_image: Whether each image counts alike, rather than each pixel of the batch.
 
     Input shape:  truth and predictions (batch, rows, columns, channels).
+
+    Raises:
+        InputError: If an option is out of range, or with `drop_border` an image is smaller than the window.
+
     Reference: Wang et al. 2004, doi 10.1109/TIP.2003.819861, equation 13.
     """
 
@@ -199,6 +203,13 @@ class MaskedSSIM(_ImageLoss):
         true, predicted, mask = _labelled_values(y_true, y_pred, self.from_logits)
         loss = (1 - self.similarity(true, predicted)) * mask
         if self.drop_border and self.size > 1:
+            check(
+                all(length is None or length >= self.size for length in loss.shape[1:3]),
+                "With `drop_border` images have at least `size` rows and columns, or no pixel would be judged. Choose "
+                "larger crops, a smaller `size`, or `drop_border` false.",
+                size=self.size,
+                image=tuple(loss.shape[1:3]),
+            )
             border = slice(self.size // 2, -(self.size // 2))
             loss, mask = loss[:, border, border], mask[:, border, border]
         return self._mean(loss, mask)

@@ -66,6 +66,13 @@ def test_ssim_agrees_with_the_formula(drop_border):
     assert float(loss) == pytest.approx(1 - total / count, abs=2e-5)
 
 
+def test_ssim_refuses_images_of_which_the_border_is_all():
+    image = np.zeros((1, 10, 24, 1), np.float32)
+    assert float(MaskedSSIM(size=9, drop_border=True)(image, image + 0.5)) > 0
+    with pytest.raises(InputError, match="no pixel would be judged"):
+        MaskedSSIM(size=11, drop_border=True)(image, image + 0.5)
+
+
 def test_ssim_of_several_channels_is_their_mean():
     true, predicted = curtain(shape=(2, 20, 24, 2))
     true[np.isnan(true).any(-1)] = np.nan
