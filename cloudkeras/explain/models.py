@@ -10,8 +10,6 @@ import numpy as np
 
 from ..errors import InputError, check
 
-_SINGLE_VALUE = (keras.layers.InputLayer,)
-
 
 class LayerInfo(NamedTuple):
     """A layer whose output is a map.
@@ -71,7 +69,7 @@ def image_layers(model: Any) -> list[LayerInfo]:
     final = final_output(model.output)
     found = []
     for layer in model.layers:
-        output = None if isinstance(layer, _SINGLE_VALUE) else layer.output
+        output = None if isinstance(layer, keras.layers.InputLayer) else layer.output
         if output is None or isinstance(output, (list, tuple, Mapping)) or len(output.shape) not in (4, 5):
             continue
         if output is not final:

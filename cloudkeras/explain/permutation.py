@@ -88,20 +88,9 @@ def permutation_importance(
     counts = _Counts(task, dataset, split, batches, group_by)
     work = _Work(len(batches) * (1 + repeats * len(channels)), progress)
     predictor = DeterministicMethod(method, batch_size)
-    first = 0
     for i in range(len(batches)):
-        fields = batches.fields(i)
-        truth = task.truth(fields)
-        place = slice(first, first + len(truth))
-        x = np.concatenate([reader.inputs(n) for n in range(place.start, place.stop)])
-        for name, repeat, seen in _exchanged(x, reader, [e[place] for e in exchanges], channels):
-            outputs = predictor(seen)
-            prediction = outputs if task.kind == "classification" else np.asarray(own.decode(outputs, x))
-            counts.add((name, repeat), place, truth, prediction, fields)
-            work.done()
-        first = place.stop
-    names = list(channels)
-    values, by_seed, scores = counts.importance(names, repeats, bootstrap, seed, confidence)
+        _judge(batches, i, reader, predictor, exchanges, channels, counts, work)
+    values, by_seed, scores = counts.importance(list(channels), repeats, bootstrap, seed, confidence)
     metrics = counts.metrics
     return Importance(
         method="permutation",
@@ -117,13 +106,35 @@ def permutation_importance(
             "run": str(getattr(method, "path", method.name)),
             "data": str(dataset.path),
             "split": split,
-            "samples": first,
+            "samples": len(reader),
             "groups": counts.num_groups,
             "repeats": repeats,
             "seed": seed,
             "channels": {name: [own.channel_names()[n] for n in numbers] for name, numbers in channels.items()},
         },
     )
+
+
+def _judge(
+    batches: Batches,
+    i: int,
+    reader: SampleReader,
+    predictor: DeterministicMethod,
+    exchanges: Sequence[np.ndarray],
+    channels: Mapping[str, list[int]],
+    counts: _Counts,
+    work: _Work,
+) -> None:
+    """Counts what is said of a batch as it is, and with each group of channels exchanged in each repeat."""
+    task, own, fields = batches.task, reader.task, batches.fields(i)
+    truth = task.truth(fields)
+    place = slice(i * batches.batch_size, i * batches.batch_size + len(truth))
+    x = np.concatenate([reader.inputs(n) for n in range(place.start, place.stop)])
+    for name, repeat, seen in _exchanged(x, reader, [e[place] for e in exchanges], channels):
+        outputs = predictor(seen)
+        prediction = outputs if task.kind == "classification" else np.asarray(own.decode(outputs, x))
+        counts.add((name, repeat), place, truth, prediction, fields)
+        work.done()
 
 
 def score_unit(metrics: Any) -> str:

@@ -157,7 +157,7 @@ class SampleReader:
             labelled = truth >= 0 if self.task.kind == "classification" else np.isfinite(truth)
             return labelled.astype(np.float32)
         shape = sample.x.shape[:3]
-        masks = [key for key, values in sample.fields.items() if np.shape(values) == shape and np.nanmax(values) <= 1]
+        masks = [key for key, values in sample.fields.items() if np.shape(values) == shape and not np.any(values > 1)]
         check(name in masks, f"`region` is one of {', '.join([*REGIONS, *masks])}.", region=name)
         return (sample.fields[name] >= 1).astype(np.float32)
 
