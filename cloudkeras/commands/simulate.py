@@ -40,9 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="make one scene of Y rows and X columns instead of shards; blind_zone: a record, 128 2880 is a day",
     )
     rasters = parser.add_argument_group("meltwater", "rasters in the layout of MeltwaterBench, over a terrain")
-    rasters.add_argument(
-        "--years", nargs="+", metavar="YEAR", help="such as 2017-2023, or 2018 2020 (the default: 2017-2023)"
-    )
+    rasters.add_argument("--years", nargs="+", metavar="YEAR", help="such as 2017-2023 (the default), or 2018 2020")
     rasters.add_argument(
         "--terrain", nargs="+", type=Path, metavar="FILE", help="altitude and mask (default: generated)"
     )

@@ -36,7 +36,7 @@ _GROUPS = ("task", "model", "loss")
 _HELP = {
     "data": "folder of shards",
     "task": "cloud_phase, blind_zone or meltwater",
-    "model": "sgmagnet, unet3plus, unet, segnet ...",
+    "model": "sgmagnet, unet3plus, unet, unet_plusplus, segnet or deeplabv3plus; by default the task's own",
     "decay_epochs": "epochs, or fractions of all epochs, at which the learning rate is multiplied by the decay factor",
     "schedule": "how the learning rate changes from epoch to epoch",
     "decay_factor": "what the learning rate is multiplied by, with step and plateau",
