@@ -184,6 +184,7 @@ def model_card(run: Any, *, scores: Any = None, saved_model: bool = True) -> dic
         "outputs": {task.output_name(): _describe_output(task)},
         "channels": list(task.channel_names()),
         "statistics": {key: value for key, value in run.statistics.items() if key in names},
+        "fixed_scaling": task.fixed_scaling(),
         "model": {
             "name": config.get("model") or run.model.name,
             "options": config.get("model_options", {}),
@@ -366,6 +367,11 @@ def card_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _statistics_table(card: Mapping[str, Any]) -> list[str]:
+    if (fixed := card["fixed_scaling"]) is not None:
+        rows = ["| variable | subtracted | divided by |", "|---|---|---|"]
+        rows += [f"| {name} | {shift:.6g} | {scale:.6g} |" for name, (shift, scale) in fixed.items()]
+        said = "Fixed numbers, not of the data; applied inside the SavedModel. Other variables stay as they are."
+        return [*rows, "", said] if fixed else ["None: the network takes physical units."]
     rows = ["| variable | band | mean | standard deviation |", "|---|---|---|---|"]
     for name, values in card["statistics"].items():
         for band, (mean, std) in enumerate(zip(values.get("mean", ()), values.get("std", ()), strict=True)):

@@ -119,7 +119,8 @@ def read_manifest(folder: str | Path) -> Manifest:
             path,
             expected="a folder of shards with its manifest",
             found="no manifest" if Path(folder).is_dir() else f"no folder '{folder}'",
-            remedy="The manifest is written last: if making the shards was interrupted, make them again.",
+            remedy="The manifest is written last: if making the shards was interrupted, make them again. "
+            "Observations and rasters become shards by `cloudkeras ingest`.",
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -152,6 +152,13 @@ class Task(abc.ABC):
     def truth(self, fields: Mapping[str, np.ndarray]) -> np.ndarray:
         """The truth of a prepared batch in the space of `decode`: classes with -1, or physical values with NaN."""
 
+    def fixed_scaling(self) -> dict[str, tuple[float, float]] | None:
+        """What `network_inputs` subtracts from a variable and divides it by, in place of the training split's numbers.
+
+        Variables that are left out stay as they are. None where the statistics are used.
+        """
+        return None
+
     @abc.abstractmethod
     def decode(self, outputs: Any, inputs: Any, xp: Any = np) -> Any:
         """Turns network outputs into what a user reads: class probabilities, or physical values.

@@ -266,6 +266,12 @@ class BlindZone(Task):
             channels.append(xp.where(missing if self.keep_context else missing | hidden, filler, scaled))
         return xp.stack([*channels, xp.ones_like(scaled) * mask], axis=-1)
 
+    def fixed_scaling(self) -> dict[str, tuple[float, float]] | None:
+        """The published ranges, as -0.5 to 1."""
+        scaled = ("reflectivity", *self.context_names())
+        steps = {name: (RANGES[name][1] - RANGES[name][0]) / 1.5 for name in scaled}
+        return {name: (RANGES[name][0] + 0.5 * step, step) for name, step in steps.items()}
+
     def target(self, fields: Any) -> np.ndarray:
         """(batch, height, profile, 1): normalised, in blind zone and ramp; -1 without echo, NaN elsewhere."""
         reflectivity = fields["reflectivity"]

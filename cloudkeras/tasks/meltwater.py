@@ -218,6 +218,12 @@ class Meltwater(Task):
             values = (values - np.float32(mean)) / np.float32(std)
         return xp.where(xp.isnan(values), xp.zeros_like(values), values)
 
+    def fixed_scaling(self) -> dict[str, tuple[float, float]] | None:
+        """The published numbers, or none."""
+        if self.normalization == "training":
+            return None
+        return {n: v for n, v in PUBLISHED.items() if n in self.inputs} if self.normalization == "published" else {}
+
     def target(self, fields: Any) -> np.ndarray:
         """(batch, y, x, 1), NaN where there is no label."""
         return np.asarray(fields["melt_fraction"], np.float32)[..., None]
