@@ -188,13 +188,9 @@ def ingest_radar(
     gap = max(columns * granule.curtain.step_s for granule in granules) if gap_s is None else gap_s
     strides = (columns, stride, evaluation_stride)
     if split == "hours":
-        hours = TimeBlocks(test_hours, validation_hours, gap)
-        for granule in granules:
-            granule.starts = split_windows(granule.curtain, hours, *strides)
-        blocks: dict[str, Any] = {"held_out_hours": {name: list(block) for name, block in hours.held_out().items()}}
+        blocks = _split_hours(granules, TimeBlocks(test_hours, validation_hours, gap), strides)
     else:
-        months = SiteMonthBlocks(test_share, validation_share, gap)
-        blocks = {"held_out_site_months": _split_site_months(granules, months, strides)}
+        blocks = _split_site_months(granules, SiteMonthBlocks(test_share, validation_share, gap), strides)
     _check_splits(granules, blocks.get("held_out_hours"))
     provenance = {
         **_provenance(granules, refused, model),
@@ -203,16 +199,7 @@ def ingest_radar(
         "options": {**radar, **grid},
         "train_stride_columns": stride,
     }
-    with DatasetWriter(
-        out,
-        BlindZone(),
-        provenance=provenance,
-        simulated=False,
-        gap_seconds=gap,
-        coordinates={"height": height_coordinate(granules[0].curtain.height)},
-        overwrite=overwrite,
-    ) as writer:
-        _write(writer, reader, granules, columns)
+    _write(Path(out), reader, granules, provenance=provenance, gap_seconds=gap, overwrite=overwrite)
     return Path(out)
 
 
@@ -275,10 +262,17 @@ def _about(record: RadarRecord, name: str) -> dict[str, Any]:
     }
 
 
+def _split_hours(granules: Sequence[_Granule], hours: TimeBlocks, strides: tuple[int, int, int]) -> dict[str, Any]:
+    """Gives each granule its windows by the hours; the blocks for the manifest."""
+    for granule in granules:
+        granule.starts = split_windows(granule.curtain, hours, *strides)
+    return {"held_out_hours": {name: list(block) for name, block in hours.held_out().items()}}
+
+
 def _split_site_months(
     granules: Sequence[_Granule], months: SiteMonthBlocks, strides: tuple[int, int, int]
-) -> list[dict[str, Any]]:
-    """Windows of each granule by the blocks of its site, and the blocks for the manifest."""
+) -> dict[str, Any]:
+    """Gives each granule its windows by the blocks of its site; the blocks for the manifest."""
     sites = group_by_site([granule.place for granule in granules])
     listed = []
     for site in sorted(set(sites)):
@@ -288,7 +282,7 @@ def _split_site_months(
         for granule in own:
             granule.starts = months.windows(granule.curtain, blocks, *strides)
         listed += [_block_entry(own[0], block) for block in blocks]
-    return listed
+    return {"held_out_site_months": listed}
 
 
 def _block_entry(granule: _Granule, block: HeldOut) -> dict[str, Any]:
@@ -297,15 +291,24 @@ def _block_entry(granule: _Granule, block: HeldOut) -> dict[str, Any]:
     return {"site": place, "month": block.month, "split": block.split, "start": start, "end": end}
 
 
-def _write(writer: DatasetWriter, reader: _Reader, granules: Sequence[_Granule], columns: int) -> None:
-    """Second pass: the windows; curtains that did not fit into memory are read again."""
-    for granule in granules:
-        curtain = granule.curtain
-        if not curtain.fields and any(first.size for first in granule.starts.values()):
-            curtain = reader.read(granule.file, curtain.granule)[1]
-        for split, first in granule.starts.items():
-            if first.size:
-                writer.add(split, cut(curtain, first, columns), window_table(curtain, first, columns))
+def _write(out: Path, reader: _Reader, granules: Sequence[_Granule], **options: Any) -> None:
+    """Second pass: the windows; curtains that did not fit into memory are read again.
+
+    Args:
+        out: Folder to make.
+        reader: Reads a curtain again.
+        granules: With their windows.
+        **options: Of the `DatasetWriter`.
+    """
+    height, columns = height_coordinate(granules[0].curtain.height), reader.columns
+    with DatasetWriter(out, BlindZone(), simulated=False, coordinates={"height": height}, **options) as writer:
+        for granule in granules:
+            curtain = granule.curtain
+            if not curtain.fields and any(first.size for first in granule.starts.values()):
+                curtain = reader.read(granule.file, curtain.granule)[1]
+            for split, first in granule.starts.items():
+                if first.size:
+                    writer.add(split, cut(curtain, first, columns), window_table(curtain, first, columns))
 
 
 def height_coordinate(height_m: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
