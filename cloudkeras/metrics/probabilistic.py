@@ -95,7 +95,7 @@ class ProbabilisticMetrics:
 
     @property
     def tables(self) -> dict[str, tuple[str, ...]]:
-        units = "" if self.output.units == "1" else f", {self.output.units}"
+        units = f", {self.difference_unit}" if self.difference_unit else ""
         tables: dict[str, tuple[str, ...]] = {
             f"continuous ranked probability score; error of median and mean{units}": ("crps", "mae", "rmse", "spread"),
             "coverage of the central intervals": (
@@ -109,7 +109,7 @@ class ProbabilisticMetrics:
             ),
         }
         for name, threshold in self.output.events:
-            above = f"{threshold:g}{units.replace(',', '')}"
+            above = f"{threshold:g}" + (f" {self.output.units}" if self.output.units != "1" else "")
             tables[f"probability of {name.replace('_', ' ')} (above {above})"] = tuple(
                 f"{score}_{name}" for score in ("brier", "brier_skill", "reliability", "resolution")
             )
@@ -122,8 +122,13 @@ class ProbabilisticMetrics:
     def unit(self, name: str) -> str:
         """The unit of a score; "" for a number without."""
         physical = ("crps", "mae", "rmse", "bias", "spread", "width", "interval_score", "risk_coverage_area")
-        plain = name == "spread_error_ratio" or self.output.units == "1" or not name.startswith(physical)
-        return "" if plain else self.output.units
+        plain = name == "spread_error_ratio" or not name.startswith(physical)
+        return "" if plain else self.difference_unit
+
+    @property
+    def difference_unit(self) -> str:
+        """The unit of errors, spreads and widths: that of the values, dB for values in dBZ, "" for a number without."""
+        return {"1": "", "dBZ": "dB"}.get(self.output.units, self.output.units)
 
     # ---- counting ----------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def plot_reflectivity_histograms(
     """
     names = chosen_methods(scores, methods)
     width, edges = _bins(bin_db)
-    figure = new_figure(9.6, 4.4)
+    figure = new_figure(9.6, 4.7)
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.4])
     shares = {"truth": _shares(scores.total(names[0])["true_histogram"])}
     shares |= {name: _shares(scores.total(name)["predicted_histogram"]) for name in names}
@@ -67,7 +67,8 @@ def plot_reflectivity_histograms(
         right.text(0.02, 0.99, note, transform=right.transAxes, va="top", fontsize=7, color="#666666", bbox=box)
     right.set_xlabel("reflectivity (dBZ)")
     right.set_ylabel("pixels (% per dB)")
-    right.legend(fontsize=8, loc="upper right", framealpha=0.85, edgecolor="none")
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False, fontsize=9)
     for axis in (left, right):
         axis.tick_params(labelsize=8)
         bare(axis)

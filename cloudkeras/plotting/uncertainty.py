@@ -209,7 +209,8 @@ def _legend(figure: Figure) -> None:
 
 
 def _unit(scores: Any) -> str:
-    return "" if scores.metrics.output.units == "1" else f" ({scores.metrics.output.units})"
+    """Of errors and spreads, in brackets."""
+    return f" ({scores.metrics.difference_unit})" if scores.metrics.difference_unit else ""
 
 
 def _central(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -164,7 +164,7 @@ def test_every_printed_score_exists_and_has_a_unit():
     found = score(*gaussian())
     for name in (name for table in metrics.tables.values() for name in table):
         assert name in found
-    assert metrics.unit("crps") == metrics.unit("width_90") == "dBZ" and metrics.unit("coverage_90") == ""
+    assert metrics.unit("crps") == metrics.unit("width_90") == "dB" and metrics.unit("coverage_90") == ""
     assert metrics.rows == 16 and metrics.profile_dim == "height"
     assert metrics_for(get_task("meltwater"), "members").unit("crps") == ""
 
