@@ -52,18 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=8, help="samples at once (default: 8)")
     parser.add_argument("--limit", type=int, help="use this many samples of the split (default: all)")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates, 0 for no intervals (default: 1000)")
+    add_interval_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    parser.add_argument(
-        "--group-by",
-        type=_group,
-        help="what the bootstrap draws: granule, sample, or seconds of a block (default: granules for images, "
-        "blocks of an hour or a window's length for curtains)",
-    )
     parser.add_argument(
         "--reference", default="", help="method that the others are compared with (default: best baseline)"
     )
-    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
     parser.add_argument(
         "--figures",
         nargs="?",
@@ -92,6 +85,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="use the calibration.json of a run with `--point` mean or median (default: yes)",
+    )
+
+
+def add_interval_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of bootstrap intervals, for all commands that score."""
+    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates, 0 for no intervals (default: 1000)")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
+    parser.add_argument(
+        "--group-by",
+        type=_group,
+        help="what the bootstrap draws: granule, sample, or seconds of a block (default: granules for images, "
+        "blocks of an hour or a window's length for curtains, of 7 days for meltwater)",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .evaluate import add_interval_options, evaluation_task
 from .train import show_progress
 
 _METHODS = {
@@ -67,9 +68,7 @@ def _objective_options(parser: argparse.ArgumentParser) -> None:
 
 def _importance_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="score this many samples of the split (default: all)")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="replicates, 0 for no intervals (default: 1000)")
-    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
-    parser.add_argument("--group-by", help="what the bootstrap draws: granule, sample, or seconds of a block")
+    add_interval_options(parser)
 
 
 def _own_options(parsers: Any) -> None:
@@ -153,19 +152,11 @@ def _named_channels(items: list[str] | None) -> dict[str, tuple[str, ...]] | Non
     return groups
 
 
-def _group_by(text: str | None) -> str | float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return text
-
-
 def _permutation(arguments: argparse.Namespace) -> None:
     from ..datasets import ShardDataset
     from ..explain import permutation_importance
     from ..plotting import plot_importance, save_figure
     from ..training import load_run
-    from .evaluate import evaluation_task
 
     run, dataset = load_run(arguments.run), ShardDataset.open(arguments.data)
     importance = permutation_importance(
@@ -180,7 +171,7 @@ def _permutation(arguments: argparse.Namespace) -> None:
         limit=arguments.limit,
         bootstrap=arguments.bootstrap,
         confidence=arguments.confidence,
-        group_by=_group_by(arguments.group_by),
+        group_by=arguments.group_by,
     )
     paths = importance.save(arguments.out)
     title = f"Channel importance of {run.name} by permutation"
@@ -210,7 +201,7 @@ def _shapley(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         bootstrap=arguments.bootstrap,
         confidence=arguments.confidence,
-        group_by=_group_by(arguments.group_by),
+        group_by=arguments.group_by,
         limit=arguments.limit,
     )
     paths = importance.save(arguments.out)

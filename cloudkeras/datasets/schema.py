@@ -12,6 +12,14 @@ CONVENTIONS = "CF-1.11"
 CLASS_MISSING = -1  # a voxel without a label; never a class
 NO_ECHO_DBZ = -60.0  # reflectivity of a radar pixel that was observed and holds no echo
 ECHO_ABOVE_DBZ = NO_ECHO_DBZ + 0.005  # half a step of the packing above it, so that rounding makes no echo
+HEIGHT_ATTRIBUTES = {
+    "units": "m",
+    "long_name": "height above ground",
+    "standard_name": "height",
+    "positive": "up",
+    "axis": "Z",
+}
+"""CF attributes of the rows of a radar curtain."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from ..errors import DataError, InputError
 logger = logging.getLogger("cloudkeras")
 
 ALIGNED_PIXELS = 0.01  # corners that agree to this part of a pixel are the same
-RESAMPLING = ("nearest", "bilinear")
 _BLOCK = 256
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..datasets import DatasetWriter, SampleTable
 from ..datasets.manifest import file_sha256
+from ..datasets.schema import HEIGHT_ATTRIBUTES
 from ..datasets.splits import SPLITS
 from ..errors import DataError, check, check_choice
 from ..tasks import BlindZone
@@ -313,8 +314,7 @@ def _write(out: Path, reader: _Reader, granules: Sequence[_Granule], **options: 
 
 def height_coordinate(height_m: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
     """The rows' centres as a coordinate of shards: dimensions, values, attributes."""
-    attributes = {"units": "m", "long_name": "height above ground", "standard_name": "height", "positive": "up"}
-    return ("height",), height_m, {**attributes, "axis": "Z"}
+    return ("height",), height_m, HEIGHT_ATTRIBUTES
 
 
 def window_table(curtain: Curtain, starts: np.ndarray, width: int) -> SampleTable:

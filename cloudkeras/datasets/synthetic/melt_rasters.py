@@ -37,7 +37,6 @@ YEARS = tuple(range(2017, 2024))
 SOURCE = "simulated meltwater (cloudkeras), not observed"
 DESCRIPTION_NAME = "simulation.json"
 TRUTH_FOLDER = "simulated_truth"
-FULL_SIZE = (2863, 1633)
 
 Progress = Callable[[int, int], None]
 

@@ -24,7 +24,6 @@ from .random_fields import PIXEL_KM, gaussian_field, red_spectrum
 EPSG = 3413
 RESOLUTION_M = 100.0
 GENERATED_ORIGIN = (236_200.0, -2_444_000.0)  # upper left corner of a generated terrain: east Greenland
-EQUILIBRIUM_M = 800.0  # surface altitude where the surface mass balance is 0, as around Helheim Glacier
 
 _SEAM = 4
 _ALTITUDE_NAMES = ("surf_elv", "surface", "surface_altitude", "dem", "elevation")

@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter
 from ...errors import check
 from ...tasks.blind_zone import BlindZone
 from ..samples import SampleTable
-from ..schema import NO_ECHO_DBZ
+from ..schema import HEIGHT_ATTRIBUTES, NO_ECHO_DBZ
 from ..writer import DatasetWriter
 from .dataset import split_counts
 
@@ -33,13 +33,6 @@ SOURCE = "simulated cloud-radar curtains (cloudkeras.datasets.synthetic.radar); 
 STEP_S = 30.0
 ROW_DEPTH_M = 78.1
 WINDOWS_PER_RECORD = 2
-HEIGHT_ATTRIBUTES = {
-    "units": "m",
-    "long_name": "height above ground",
-    "standard_name": "height",
-    "positive": "up",
-    "axis": "Z",
-}
 
 LATITUDE, LONGITUDE = 78.9, 11.9  # of a made-up site with an Arctic winter
 FIRST_RECORD = 1514764800.0  # 2018-01-01 00:00 UTC

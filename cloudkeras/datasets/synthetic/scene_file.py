@@ -13,7 +13,7 @@ from ..._version import __version__
 from ...tasks.blind_zone import BlindZone
 from ...tasks.cloud_phase import CloudPhase
 from ..packing import pack
-from ..schema import CONVENTIONS, SCHEMA_VERSION, Variable
+from ..schema import CONVENTIONS, HEIGHT_ATTRIBUTES, SCHEMA_VERSION, Variable
 from ..shards import NETCDF_LOCK, new_file, variable_attributes
 from . import radar
 from .dataset import SOURCE, band_coordinates
@@ -59,7 +59,7 @@ def write_curtain(path: str | Path, curtain: radar.SimulatedCurtain, *, start: f
     """
     seconds = {"units": "seconds since 1970-01-01 00:00:00", "calendar": "standard", "standard_name": "time"}
     coordinates: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = {
-        "height": (("height",), curtain.height, radar.HEIGHT_ATTRIBUTES),
+        "height": (("height",), curtain.height, HEIGHT_ATTRIBUTES),
         "time": (("profile",), start + curtain.time, seconds),
         "latitude": ((), np.asarray(radar.LATITUDE), {"units": "degrees_north", "standard_name": "latitude"}),
         "longitude": ((), np.asarray(radar.LONGITUDE), {"units": "degrees_east", "standard_name": "longitude"}),
