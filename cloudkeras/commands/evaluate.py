@@ -65,6 +65,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="draw the scores into OUT/figures, as files of that kind (default: png); blind_zone and meltwater: also "
         "cases, kept in OUT/cases.npz",
     )
+    _add_point_options(parser)
+
+
+def _add_point_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--members",
         type=int,
