@@ -97,9 +97,9 @@ def parse_days(words: list[str]) -> list[datetime.date]:
         try:
             begin, end = (datetime.date.fromisoformat(part) for part in (first, last or first))
         except ValueError:
-            check(False, "Days are like 2019-07-10 or 2019-07-01:2019-07-31.", scene=word)
+            check(False, "Days are like 2019-07-10 or 2019-07-01:2019-07-31.", day=word)
             raise
-        check(begin <= end, "Days run forwards.", scene=word)
+        check(begin <= end, "Days run forwards.", day=word)
         days |= {begin + datetime.timedelta(days=n) for n in range((end - begin).days + 1)}
     return sorted(days)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..datasets import DatasetWriter, SampleTable
+from ..datasets.manifest import MANIFEST_NAME
 from ..errors import DataError, check
 from ..tasks import get_task
 from .meltwater_days import BenchmarkDays, grid_coordinates
-from .meltwater_layout import MELT_SEASON
+from .meltwater_layout import MELT_SEASON, SIMULATION_NAME
 from .meltwater_smoothing import MAR_KERNEL, MAR_SIGMA, PMW_KERNEL, PMW_SIGMA
 from .meltwater_splits import (
     GAP_DAYS,
@@ -144,8 +146,9 @@ def ingest_meltwater(
     """
     check(images_per_month >= 1, "`images_per_month` is at least 1.", images_per_month=images_per_month)
     check(seed >= 0, "`seed` is not negative.", seed=seed)
-    days = BenchmarkDays(folder, smoothing=smoothing)
     _check_split_name(split)
+    _check_folders(Path(folder), Path(out), overwrite)
+    days = BenchmarkDays(folder, smoothing=smoothing)
     found = survey(days, progress)
     chosen, said = _split(found, split, seed, images_per_month, gap_days)
     parts = by_split(chosen)
@@ -192,6 +195,20 @@ def day_table(day: datetime.date, center: tuple[float, float]) -> SampleTable:
         latitude=np.array([center[0]]),
         longitude=np.array([center[1]]),
     )
+
+
+def _check_folders(folder: Path, out: Path, overwrite: bool) -> None:
+    """Raises, before any raster is read, if a simulation is not complete or there are shards already."""
+    said = folder / SIMULATION_NAME
+    if said.is_file() and not json.loads(said.read_text()).get("complete", True):
+        raise DataError(
+            folder,
+            expected="all rasters of the simulation",
+            found="one that was interrupted",
+            remedy="Give the same `cloudkeras simulate` again, which goes on where it stopped.",
+        )
+    there = (out / MANIFEST_NAME).exists()
+    check(overwrite or not there, f"{out} already holds a dataset. Choose another folder, or replace it (`overwrite`).")
 
 
 def _check_split_name(split: str | Path) -> None:

@@ -45,6 +45,9 @@ MAR_FOLDER = "MAR/MARv3.14_nearest/WA1"
 DEM_FILE = "GrIMP_DEM/dem_100m.tif"
 LAND_FILE = "GIMP_Mask/landMask_100m.tif"
 WINTER_FOLDER = "PMWv1.0_winter_means"
+SIMULATION_NAME = (
+    "simulation.json"  # beside "raw" where the rasters are simulated: what was, and whether all of it is there
+)
 
 OCEAN = -1
 LAND = 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,20 @@ def check_model_fits(model: Any, task: Task, target: np.ndarray, name: str) -> N
         f"The model {name!r} does not fit the task {task.name!r}: its targets need the output {expected}, the "
         f"model gives {found}. Choose another `model`, or mend `model_options`.",
     )
+
+
+def check_window_sizes(config: RunConfig, task: Task, sizes: Iterable[tuple[int, int]]) -> None:
+    """Builds the model for windows of these sizes; one for any size would fail in its first step.
+
+    Raises:
+        InputError: If it does not take them.
+    """
+    options = {name: value for name, value in config.model_options.items() if name != "encoder_weights"}
+    for size in dict.fromkeys(sizes):
+        try:
+            build_model(dataclasses.replace(config, model_options=options), task, (*size, len(task.channel_names())))
+        except InputError as error:
+            raise InputError(f"Windows of {size[0]} x {size[1]}: {error}") from None
 
 
 def make_loss(config: RunConfig, task: Task, statistics: Mapping[str, Any]) -> keras.losses.Loss:

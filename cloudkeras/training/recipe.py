@@ -10,9 +10,17 @@ from typing import Any
 import keras
 
 from ..datasets import Batches, ShardDataset
+from ..datasets.windows import fitted
 from ..errors import InputError, check
 from ..tasks import Task
-from .assembly import build_model, check_model_fits, compile_model, load_initial_weights, output_names
+from .assembly import (
+    build_model,
+    check_model_fits,
+    check_window_sizes,
+    compile_model,
+    load_initial_weights,
+    output_names,
+)
 from .checkpoint import lock_folder, read_progress, restore_state, write_json
 from .config import RunConfig, read_json_object
 from .environment import describe_environment, describe_grid, device_name, manifest_checksum
@@ -83,8 +91,11 @@ def _check_same(config: RunConfig, out: Path) -> None:
 
 def _assemble(config: RunConfig, task: Task, dataset: ShardDataset) -> tuple[Batches, Batches, Any, Any]:
     """Batches of both splits, the compiled model, and its float32 twin that is kept."""
-    keras.utils.set_random_seed(config.seed)
     shape = (*dataset.image_shape(task), len(task.channel_names()))
+    if (windows := task.windows()) is not None and None in shape:
+        windows = fitted(windows, dataset.manifest.patch_shape)
+        check_window_sizes(config, task, (windows.crop, windows.tile))
+    keras.utils.set_random_seed(config.seed)
     model = build_model(config, task, shape, config.precision)
     deployed = build_model(config, task, shape)
     training, validation = (_batches(config, task, dataset, split, model) for split in ("train", "validation"))

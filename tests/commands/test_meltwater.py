@@ -74,6 +74,7 @@ def test_maps_of_some_days(folder, capsys):
         (["train", "--task", "cloud_phase", "--data", "{shards}", "--out", "{new}"], "meltwater"),
         (["train", "--task", "meltwater", "--data", "{rasters}", "--out", "{new}"], "`cloudkeras ingest`"),
         (["ingest", "meltwaterbench", "{shards}", "--out", "{new}"], "raw"),
+        (["ingest", "meltwaterbench", "{rasters}", "--out", "{shards}"], "already holds a dataset"),
         (["evaluate", "{run}", "--data", "{rasters}", "--out", "{new}"], "manifest"),
         (["predict", "{shards}", "--run", "{run}", "--out", "{new}"], "raw"),
         (["simulate", "--task", "meltwater", "--out", "{new}", "--samples", "4"], "`--samples` does not go"),
@@ -84,3 +85,9 @@ def test_the_wrong_folder_is_named_in_one_line(folder, tmp_path, capsys, words, 
     assert main([word.format(**names) for word in words]) == 2
     error = capsys.readouterr().err
     assert message in error.splitlines()[-1] and "Traceback" not in error
+
+
+def test_a_simulation_that_was_interrupted_is_not_ingested(tmp_path, capsys):
+    (tmp_path / "simulation.json").write_text(json.dumps({"simulated": True, "complete": False}))
+    assert main(["ingest", "meltwaterbench", str(tmp_path), "--out", str(tmp_path / "new")]) == 2
+    assert "found one that was interrupted. Give the same `cloudkeras simulate` again" in capsys.readouterr().err

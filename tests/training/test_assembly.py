@@ -9,7 +9,15 @@ import pytest
 from cloudkeras.errors import InputError
 from cloudkeras.tasks import get_task
 from cloudkeras.training import RunConfig
-from cloudkeras.training.assembly import build_model, class_counts, compile_model, make_loss, make_optimizer, use_jit
+from cloudkeras.training.assembly import (
+    build_model,
+    check_window_sizes,
+    class_counts,
+    compile_model,
+    make_loss,
+    make_optimizer,
+    use_jit,
+)
 
 PHASE = get_task("cloud_phase")
 # Two levels; over both 800 clear, 100 ice, 0 mixed, 100 liquid.
@@ -110,6 +118,13 @@ def test_gradients_are_clipped_by_the_norm_of_all_weights_together():
     optimizer.apply([keras.ops.array([3.0, 0.0]), keras.ops.array([4.0])], weights)  # norm 5
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weights[0]), [-0.6, 0.0], rtol=1e-6)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weights[1]), [-0.8], rtol=1e-6)
+
+
+def test_windows_that_a_model_cannot_take_are_named():
+    settings = config(task="meltwater", model="unet", model_options={"filters": [2, 4, 8]})
+    check_window_sizes(settings, settings.make_task(), [(16, 32), (8, 8)])
+    with pytest.raises(InputError, match=r"Windows of 16 x 10: .* must divide by 4 .* nearest valid size is \(16, 8\)"):
+        check_window_sizes(settings, settings.make_task(), [(16, 32), (16, 10)])
 
 
 @pytest.mark.tensorflow
