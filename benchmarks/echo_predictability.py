@@ -2,10 +2,10 @@
 
     python benchmarks/echo_predictability.py runs/radar/data
 
-A gradient-boosted classifier (scikit-learn) sees the row, the profile above the blind zone and means over neighbouring profiles,
-learns "echo or not" on the training split and is judged on the test split: area under the ROC curve, and Dice of the echo by the
-probability from which it says "echo", beside "echo everywhere". The best of these thresholds is picked on the test itself, so it
-bounds from above what this classifier can reach.
+A gradient-boosted classifier (scikit-learn) sees the row, the profile above the blind zone and means over neighbouring
+profiles, learns "echo or not" on the training split and is judged on the test split: area under the ROC curve, and Dice
+of the echo by the probability from which it says "echo", beside "echo everywhere". The best of these thresholds is
+picked on the test itself, so it bounds from above what this classifier can reach.
 """
 
 from __future__ import annotations
