@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import check
+from .melt_maps import map_legend, ocean_image
 from .style import LINE_COLORS, bare, continuous_colormap, new_figure, title_of
 
 _STYLES: dict[str, tuple[str, float | None, float | None, str]] = {
@@ -21,7 +22,7 @@ _STYLES: dict[str, tuple[str, float | None, float | None, str]] = {
     "winter_brightness_temperature": ("inferno", 150.0, 270.0, "brightness temperature (K)"),
     "liquid_water": ("viridis", 0.0, 0.04, "liquid water (kg/kg)"),
     "liquid_water_smooth": ("viridis", 0.0, 0.04, "liquid water (kg/kg)"),
-    "surface_altitude": ("terrain", 0.0, None, "altitude (m)"),
+    "surface_altitude": ("cividis", None, None, "altitude (m)"),
 }
 _MOST_PIXELS = 900  # a longer side is thinned out for the figure
 
@@ -41,7 +42,7 @@ def plot_melt_day(
     Args:
         panels: Variable of the task `meltwater` to its image (y, x), NaN where missing. Any other name is taken as a
             melt fraction, e.g. `{"unet": ...}`.
-        land: (y, x) mask; what is not land is left white. Missing values on land are grey.
+        land: (y, x) mask; what is not land is drawn as ocean. Missing values on land are grey.
         titles: Panel titles by name; the name otherwise.
         pixel_km: Size of a pixel.
         columns: Panels in a row.
@@ -55,8 +56,8 @@ def plot_melt_day(
     rows, wide = next(iter(shapes.values()))
     across = min(columns, len(panels))
     down = -(-len(panels) // across)
-    height = 3.1 * float(np.clip(rows / wide, 0.5, 2.0))
-    figure = new_figure(3.9 * across, 0.5 + (height + 0.5) * down)
+    height = 2.85 * float(np.clip(rows / wide, 0.5, 2.0))
+    figure = new_figure(3.9 * across, 0.8 + (height + 0.4) * down)
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     step = -(-max(rows, wide) // _MOST_PIXELS)
     extent = (0.0, wide * pixel_km, rows * pixel_km, 0.0)
@@ -71,6 +72,7 @@ def plot_melt_day(
         if number + across >= len(panels):
             axis.set_xlabel("km from the west", fontsize=9)
             axis.tick_params(labelbottom=True)
+    figure.legend(handles=map_legend(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.suptitle(title_of(title, simulated), fontsize=12)
     return figure
 
@@ -87,9 +89,7 @@ def _draw(figure: Figure, axis: Any, name: str, values: np.ndarray, land: Any, s
         interpolation="nearest",
     )
     if sea is not None:
-        white = np.zeros((*sea.shape, 4), np.float32)
-        white[..., :3], white[..., 3] = 1.0, sea
-        axis.imshow(white, extent=extent, interpolation="nearest")
+        axis.imshow(ocean_image(~sea), extent=extent, interpolation="nearest")
     figure.colorbar(image, ax=axis, label=label, shrink=0.85, pad=0.02)
 
 

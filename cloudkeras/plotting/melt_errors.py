@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..errors import check
+from .melt_maps import map_legend, ocean_image
 from .style import LINE_COLORS, bare, continuous_colormap, new_figure, title_of
 
 MAP_COLORS, ERROR_COLORS = "Blues", "RdBu_r"
-OCEAN_COLOR = "#f3ead7"
 _MOST_METHODS = 5
 _MOST_PIXELS = 700  # a longer side is thinned out
 _BAND_M = 100.0  # of altitude
@@ -37,7 +37,7 @@ def plot_day_maps(days: Any, *, methods: Sequence[str] | None = None, title: str
     check(bool(names) and set(names) <= set(known), f"`methods` are of {', '.join(known)}.", methods=names)
     count, (rows, wide) = len(days.titles), days.land.shape
     step = -(-max(rows, wide) // _MOST_PIXELS)
-    ocean = _ocean(days.land[::step, ::step])
+    ocean = ocean_image(days.land[::step, ::step])
     extent = (0.0, wide * days.pixel_km, rows * days.pixel_km, 0.0)
     panel = 2.1 * float(np.clip(rows / wide, 0.5, 2.0))
     figure = new_figure(1.3 + 2.15 * (len(names) + 1), 1.0 + 2 * count * (panel + 0.15))
@@ -65,9 +65,10 @@ def plot_day_maps(days: Any, *, methods: Sequence[str] | None = None, title: str
         axis.tick_params(labelsize=7)
     figure.supxlabel("km from the west", fontsize=9)
     figure.supylabel("km from the north", fontsize=9)
-    figure.colorbar(fraction, ax=grid, label="melt fraction; grey: not seen", shrink=0.5, aspect=30, pad=0.01)
+    figure.colorbar(fraction, ax=grid, label="melt fraction", shrink=0.5, aspect=30, pad=0.01)
     bottom: dict[str, Any] = {"location": "bottom", "shrink": 0.5, "aspect": 35, "pad": 0.02}
     figure.colorbar(error, ax=grid, label="difference: method - SAR", **bottom)
+    figure.legend(handles=map_legend(), loc="outside lower right", ncols=2, frameon=False, fontsize=8)
     figure.suptitle(title_of(title, days.simulated), fontsize=11)
     return figure
 
@@ -103,7 +104,7 @@ def plot_error_maps(
     land = np.asarray(land, bool)
     rows, wide = land.shape
     step = -(-max(rows, wide) // _MOST_PIXELS)
-    ocean, extent = _ocean(land[::step, ::step]), (0.0, wide * pixel_km, rows * pixel_km, 0.0)
+    ocean, extent = ocean_image(land[::step, ::step]), (0.0, wide * pixel_km, rows * pixel_km, 0.0)
     panel = 2.4 * float(np.clip(rows / wide, 0.5, 2.0))
     curves = 0.0 if altitude is None else 3.0
     figure = new_figure(1.3 + 2.45 * max(2, len(names)), 0.8 + 2 * (panel + 0.25) + curves)
@@ -185,14 +186,6 @@ def plot_extent_scores(scores: Any, *, methods: Sequence[str] | None = None, tit
     days = int(np.isfinite(scores.metrics.extents(scores.statistics[names[0]])[0]).sum())
     figure.suptitle(title_of(f"{title} of {days} days, where SAR saw", scores.simulated), fontsize=11)
     return figure
-
-
-def _ocean(land: np.ndarray) -> np.ndarray:
-    """(y, x, 4): what is not land in its color, the rest transparent."""
-    color = [int(OCEAN_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    image = np.zeros((*land.shape, 4), np.float32)
-    image[..., :3], image[..., 3] = color, ~np.asarray(land, bool)
-    return image
 
 
 def _image(

@@ -27,6 +27,20 @@ Frame = tuple[datetime.date, "np.ndarray | None", np.ndarray]
 """A day, its SAR image or None, and its map: (y, x) fractions, NaN where missing."""
 
 
+def ocean_image(land: Any) -> np.ndarray:
+    """(y, x, 4): what is not land in its color, the rest transparent."""
+    mask = np.asarray(land, bool)
+    image = np.zeros((*mask.shape, 4), np.float32)
+    image[..., :3], image[..., 3] = [int(OCEAN_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5)], ~mask
+    return image
+
+
+def map_legend() -> list[Patch]:
+    """What the colors stand for that are none of the color map."""
+    colors = ((MISSING_COLOR, "not seen"), (OCEAN_COLOR, "ocean"))
+    return [Patch(facecolor=color, edgecolor="#666666", linewidth=0.5, label=label) for color, label in colors]
+
+
 class SeasonFrames:
     """Draws one day after another into the same figure.
 
@@ -48,8 +62,7 @@ class SeasonFrames:
         size = (2 * round(inches * _DPI / 2) / _DPI for inches in (2 * wide + 1.9, high + 1.35))
         self.figure = new_figure(*size)
         extent = (0.0, columns * pixel_km, rows * pixel_km, 0.0)
-        ocean = np.zeros((*land.shape, 4), np.float32)
-        ocean[..., :3], ocean[..., 3] = [int(OCEAN_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5)], ~land
+        ocean = ocean_image(land)
         self.images, self.axes = [], self.figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, name in zip(self.axes, ("SAR", method), strict=True):
             image = axes.imshow(
@@ -68,11 +81,7 @@ class SeasonFrames:
         middle = {"transform": self.axes[0].transAxes, "ha": "center", "va": "center", "fontsize": 11}
         self.nothing = self.axes[0].text(0.5, 0.5, "no SAR image\non this day", **middle)
         self.figure.colorbar(self.images[1], ax=self.axes, label="melt fraction", shrink=0.8, pad=0.02)
-        handles = [
-            Patch(facecolor=color, edgecolor="#666666", linewidth=0.5, label=label)
-            for color, label in ((MISSING_COLOR, "not seen"), (OCEAN_COLOR, "ocean"))
-        ]
-        self.figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        self.figure.legend(handles=map_legend(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
         self.title, self.simulated = title, simulated
         self.heading = self.figure.suptitle(title_of(title, simulated), fontsize=12)
         self.figure.draw_without_rendering()
