@@ -40,7 +40,7 @@ lint: $(READY) ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-demo: $(READY) ## Set-up, then both tasks from data to a scored, exported model
+demo: $(READY) ## Set-up, then cloud phase and blind zone from data to a scored, exported model
 	$(BIN)/python tuning/demo.py --out $(DEMO)
 
 data: $(READY) ## The sample in data/ again

@@ -209,6 +209,20 @@ def _merged(parts: Sequence[ModelColumns]) -> ModelColumns:
     return ModelColumns(files, time[order], lead[order], height, fields, near_surface)
 
 
+def _altitude(path: str | Path, dataset: Any) -> float:
+    """Height of the site above sea level in m, which `model_height` is counted from."""
+    altitude = read_constant(dataset, ("altitude",), 1)
+    if altitude is None:
+        raise DataError(
+            path,
+            variable="altitude",
+            expected="the site's height above sea level, which `model_height` is counted from",
+            found="no such variable",
+            remedy="Take the model file of the site and day (--model).",
+        )
+    return float(np.mean(altitude))
+
+
 def _read_one(path: str | Path, names: Sequence[str], site: tuple[float, float] | None):
     """Time, lead, height, fields and near-surface temperature of a file of columns; empty if of another site."""
     with open_granule(path) as dataset:
@@ -220,8 +234,7 @@ def _read_one(path: str | Path, names: Sequence[str], site: tuple[float, float] 
         dims = ("model_time", "model_height") if categorize else ("time", "level")
         time = read_times(dataset, dims[0], least=1)
         if categorize:
-            altitude = read_constant(dataset, ("altitude",), 1) or 0.0
-            height = read_variable(dataset, "model_height", units=("m",), dims=dims[1:]) - np.mean(altitude)
+            height = read_variable(dataset, "model_height", units=("m",), dims=dims[1:]) - _altitude(path, dataset)
             height = np.broadcast_to(height, (len(time), len(height)))
         else:
             height = read_variable(dataset, "height", units=("m",), dims=dims)

@@ -207,6 +207,10 @@ def test_columns_of_another_site_are_passed_over(tmp_path):
     np.testing.assert_allclose(columns.height[0], height, atol=1e-3)
     with pytest.raises(DataError, match=r"c.nc: expected a model column within 1 degree of 53.3 N, -9.9 E; found none"):
         read_model_columns([path], latitude=53.3, longitude=-9.9)
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable("altitude", "elsewhere")
+    with pytest.raises(DataError, match="variable 'altitude': expected the site's height above sea level"):
+        read_model_columns([path], latitude=78.9, longitude=11.9)
 
 
 @pytest.mark.realdata
