@@ -152,7 +152,7 @@ def test_when_the_best_diverges_in_its_longer_training_the_next_best_is_taken(mo
         return "run"
 
     monkeypatch.setattr(finish, "train", fake_train)
-    base = RunConfig("d", task="blind_zone")
+    base = RunConfig("d", task="blind_zone").resolved()
     assert finish.retrain_best(rows, base, tmp_path / "best", print) == "run"
     assert tried == [0.5, 0.1, 0.01]
     with pytest.raises(TrainingDivergedError, match="nan"):
