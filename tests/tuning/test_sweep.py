@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cloudkeras.datasets import ShardDataset
+from cloudkeras.errors import InputError
+from cloudkeras.tasks import get_task
 from cloudkeras.training import RunConfig, TrainingDivergedError, load_run
 from tuning import finish, sweep, trials
 
@@ -263,3 +266,20 @@ def test_a_sweep_of_the_published_space(shards, tmp_path, only_search):
     assert best.model == "unet" and best.model_options["mc_dropout"] is True
     assert json.loads((out / "sweep.json").read_text())["settings"]["space"] == "king2024"
     assert sweep.main([*words, "--space", "full"]) == 2
+
+
+def test_a_season_of_simulated_meltwater_is_made_once(tmp_path, capsys):
+    pytest.importorskip("rasterio")
+    arguments = sweep._parser().parse_args(["--task", "meltwater", "--size", "32"])
+    folder = sweep.simulated_data(arguments, tmp_path)
+    before = (folder / "manifest.json").stat().st_mtime_ns
+    assert sweep.simulated_data(arguments, tmp_path) == folder
+    assert (folder / "manifest.json").stat().st_mtime_ns == before
+    dataset = ShardDataset.open(folder)
+    assert dataset.simulated and dataset.num_samples("train") > 40 and not (tmp_path / ".partial-data").exists()
+    # Crops of 24 and tiles of 256, cut to 32: what a model takes divides by 8.
+    assert sweep.image_sizes(dataset, get_task("meltwater", crop=[24, 24])) == (8, 8)
+    assert sweep.image_sizes(dataset, get_task("meltwater")) == (32, 32)
+    arguments.samples = 4
+    with pytest.raises(InputError, match="`--samples` does not go with `--task meltwater`"):
+        sweep.simulated_data(arguments, tmp_path / "other")
