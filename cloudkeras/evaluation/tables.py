@@ -85,7 +85,7 @@ def _notes(scores: Scores) -> list[str]:
     notes = []
     if scores.bootstrap and scores.num_groups >= 2:
         grouped = scores.provenance.get("options", {}).get("group_by", "group")
-        grouped = grouped if isinstance(grouped, str) else f"blocks of {grouped:g} s"
+        grouped = grouped if isinstance(grouped, str) else _blocks(grouped)
         percent = f"{100 * scores.confidence:g} %"
         notes.append(
             f"[low, high]: {percent} bootstrap interval, {scores.bootstrap} draws of {scores.num_groups} groups "
@@ -100,3 +100,7 @@ def _notes(scores: Scores) -> list[str]:
     if scores.simulated:
         notes.append("Simulated scenes: this says nothing about skill on observations.")
     return [f"{note}  " for note in notes]
+
+
+def _blocks(seconds: float) -> str:
+    return f"blocks of {seconds / 86400:g} days" if seconds >= 2 * 86400 else f"blocks of {seconds:g} s"

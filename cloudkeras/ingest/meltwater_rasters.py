@@ -122,7 +122,8 @@ class Grid:
         """One line for messages."""
         code = self.epsg
         place = f"corner ({self.transform[2]:.0f}, {self.transform[5]:.0f})"
-        return f"{self.shape[0]} x {self.shape[1]} of {self.transform[0]:g}, {place}, EPSG:{code or '?'}"
+        unit = "m" if self.crs.is_projected else "degrees"
+        return f"{self.shape[0]} x {self.shape[1]} pixels of {self.transform[0]:g} {unit}, {place}, EPSG:{code or '?'}"
 
 
 @functools.lru_cache(maxsize=16)

@@ -77,7 +77,7 @@ def test_all_baselines_are_scored_by_their_own_inputs(dataset):
     assert np.isfinite(scores.score("persistence", "mae_weighted").low)
     text = scores.to_markdown()
     assert "SIMULATED data" in text and "mean over the days, weighted by labelled pixels" in text
-    assert "blocks of 604800 s" in text
+    assert "blocks of 7 days" in text
 
 
 def test_a_limit_counts_days(dataset):

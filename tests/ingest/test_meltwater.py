@@ -169,7 +169,7 @@ def test_command(pristine, tmp_path, capsys):
     out = tmp_path / "shards"
     assert main(["ingest", "meltwaterbench", str(pristine), "--out", str(out), "--images-per-month", "1"]) == 0
     said = capsys.readouterr()
-    assert "48 train, 6 validation, 6 test days, 8 x 6 of 100" in said.out and "simulated" not in said.out
+    assert "48 train, 6 validation, 6 test days, 8 x 6 pixels of 100 m" in said.out and "simulated" not in said.out
     assert "have a training day within 3 days" in said.out and "checking: 60 of 60 days" in said.err
     scenes = ["--scene", "2019-06-01:2019-06-05", "--data", str(out), "--out", str(tmp_path / "scenes")]
     assert main(["ingest", "meltwaterbench", str(pristine), *scenes]) == 0
@@ -289,7 +289,7 @@ def test_another_grid_is_brought_to_that_of_sar(root, caplog):
     with caplog.at_level(logging.INFO, "cloudkeras"):
         values = BenchmarkDays(root).read("pmw", day)
     np.testing.assert_allclose(values, (200 + 0.01 * (GRID.x() - 300_000)) * np.ones((8, 1)), atol=1e-3)
-    assert "8 x 8 of 300" in caplog.text and "brought to 8 x 6 of 100" in caplog.text
+    assert "8 x 8 pixels of 300 m" in caplog.text and "brought to 8 x 6 pixels of 100 m" in caplog.text
 
 
 def test_another_projection_is_reprojected(root):
@@ -324,7 +324,7 @@ def test_masks_take_their_nearest_pixel(tmp_path):
             {"values": np.full(SHAPE, 35, np.float32)},
             r"a melt fraction of 0 to 1; found 35 \(48 such pixels\).*percent",
         ),
-        ({"grid": Grid.north_up(SHAPE, 900_000, -2_500_000, 100, 3413)}, r"overlaps the grid.*found 8 x 6 of 100"),
+        ({"grid": Grid.north_up(SHAPE, 900_000, -2_500_000, 100, 3413)}, r"overlaps the grid.*found 8 x 6 pixels"),
     ],
 )
 def test_wrong_rasters(root, write, message):
