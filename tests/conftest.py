@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def pytest_runtest_makereport(item):
     if REQUIRED and report.skipped and item.get_closest_marker("realdata"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped, but CLOUDKERAS_REQUIRE_REALDATA=1 asks for the real observations"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_imported() -> None:
+    """Commands that earlier tests ran in this process may have set up the package's logger."""
+    logger = logging.getLogger("cloudkeras")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
