@@ -41,6 +41,7 @@ def logging_as_imported() -> None:
     """Commands that earlier tests ran in this process may have set up the package's logger."""
     logger = logging.getLogger("cloudkeras")
     logger.handlers.clear()
+    logger.filters.clear()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
 
