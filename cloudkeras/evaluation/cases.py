@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 
 from ..datasets.dataset import ShardDataset
 from ..datasets.pipeline import Batches
-from ..datasets.shards import new_file
-from ..errors import DataError, InputError, check
+from ..errors import InputError, check
 from ..tasks import Task
+from .arrays import load_arrays, save_arrays
 from .scores import Scores
 from .scoring import MethodInputs, coordinate
 
@@ -52,15 +51,9 @@ class Cases:
 
     def save(self, path: str | Path) -> Path:
         """Writes an `.npz` file, under its name when it is complete."""
-        path = Path(path)
         header = {"format": FORMAT, "titles": self.titles, "simulated": self.simulated}
-        header |= {"predictions": list(self.predictions), "spread": list(self.spread)}
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
-        for kind in ("predictions", "spread"):
-            arrays |= {f"{kind}/{i}": values for i, values in enumerate(getattr(self, kind).values())}
-        with new_file(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, header=np.array(json.dumps(header)), **arrays)
-        return path
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return save_arrays(path, header, arrays, {kind: getattr(self, kind) for kind in _BY_METHOD})
 
     @classmethod
     def load(cls, path: str | Path) -> Cases:
@@ -69,28 +62,12 @@ class Cases:
         Raises:
             DataError: If the file is missing or is not one.
         """
-        path = Path(path)
-        path = path / "cases.npz" if path.is_dir() else path
-        if not path.is_file():
-            remedy = "`cloudkeras evaluate --figures` writes it."
-            raise DataError(path, expected="cases", found="no file", remedy=remedy)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                if header["format"] != FORMAT:
-                    raise ValueError(f"format {header['format']}")
-                arrays = {name: file[name] for name in _ARRAYS}
-                parts = {
-                    kind: {name: file[f"{kind}/{i}"] for i, name in enumerate(header[kind])}
-                    for kind in ("predictions", "spread")
-                }
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise DataError(path, expected=f"cases of format {FORMAT}", found=str(error)) from error
-        named: dict[str, Any] = {**arrays, **parts}
-        return cls(titles=tuple(header["titles"]), simulated=header["simulated"], **named)
+        header, arrays = load_arrays(path, "cases", FORMAT, _ARRAYS, _BY_METHOD)
+        return cls(titles=tuple(header["titles"]), simulated=header["simulated"], **arrays)
 
 
 _ARRAYS = ("samples", "time_start", "time_end", "height_m", "observed", "hidden")
+_BY_METHOD = ("predictions", "spread")
 
 
 def typical_samples(scores: Scores, shares: Sequence[float] = DIFFICULTIES) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 
 from ..datasets.dataset import ShardDataset
 from ..datasets.pipeline import Batches
-from ..datasets.shards import new_file
-from ..errors import DataError, check
+from ..errors import check
 from ..tasks import Task
+from .arrays import load_arrays, save_arrays
 from .cases import DIFFICULTIES, typical_samples
 from .scores import Scores
 from .scoring import MethodInputs
@@ -50,14 +49,9 @@ class DayMaps:
 
     def save(self, path: str | Path) -> Path:
         """Writes an `.npz` file, under its name when it is complete."""
-        path = Path(path)
         header = {"format": FORMAT, "titles": self.titles, "simulated": self.simulated, "pixel_km": self.pixel_km}
-        header["predictions"] = list(self.predictions)
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
-        arrays |= {f"predictions/{i}": values for i, values in enumerate(self.predictions.values())}
-        with new_file(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, header=np.array(json.dumps(header)), **arrays)
-        return path
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return save_arrays(path, header, arrays, {"predictions": self.predictions})
 
     @classmethod
     def load(cls, path: str | Path) -> DayMaps:
@@ -66,22 +60,9 @@ class DayMaps:
         Raises:
             DataError: If the file is missing or is not one.
         """
-        path = Path(path)
-        path = path / "cases.npz" if path.is_dir() else path
-        if not path.is_file():
-            remedy = "`cloudkeras evaluate --figures` writes it."
-            raise DataError(path, expected="maps of days", found="no file", remedy=remedy)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                if header["format"] != FORMAT:
-                    raise ValueError(f"format {header['format']}")
-                arrays = {name: file[name] for name in _ARRAYS}
-                maps = {name: file[f"predictions/{i}"] for i, name in enumerate(header["predictions"])}
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise DataError(path, expected=f"maps of days of format {FORMAT}", found=str(error)) from error
+        header, arrays = load_arrays(path, "maps of days", FORMAT, _ARRAYS, ("predictions",))
         titles, size = tuple(header["titles"]), float(header["pixel_km"])
-        return cls(titles=titles, predictions=maps, pixel_km=size, simulated=header["simulated"], **arrays)
+        return cls(titles=titles, pixel_km=size, simulated=header["simulated"], **arrays)
 
 
 def predict_days(
